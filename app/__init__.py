@@ -1,0 +1,1 @@
+"""Contests, rows and pages. Never imports torch, the worker, or ml beyond ml.contract."""

@@ -1,0 +1,165 @@
+"""The `pairboard` command: web, worker, up, demo, migrate, user, token, import-table, leaderboard, presets."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+import uvicorn
+
+from app import demo as demo_run
+from app import schema, up
+from app.accounts import service as accounts
+from app.contests import queries as contest_queries
+from app.db import Database
+from app.errors import AppError, FieldError
+from app.leaderboard import exporting, importing
+from app.main import create_app
+from app.settings import Settings, load
+from ml.contract.lifeline import die_with_parent
+from ml.contract.presets import PRESETS
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The bench for sentence-pair matching contests.")
+user = typer.Typer(no_args_is_help=True, help="Members, who sign in with a password.")
+token = typer.Typer(no_args_is_help=True, help="Tokens, for programs and workers.")
+cli.add_typer(user, name="user")
+cli.add_typer(token, name="token")
+
+DieWithParent = Annotated[bool, typer.Option("--die-with-parent", hidden=True, help="stdin is a pipe of the parent")]
+
+
+def main() -> None:
+    """Entry of the console script: an AppError is a message on stderr and exit code 2, not a traceback."""
+    try:
+        cli()
+    except AppError as error:
+        print(f"pairboard: {error.message}", file=sys.stderr)
+        for problem in error.fields[:20]:
+            print(f"  {problem.field}: {problem.message}", file=sys.stderr)
+        sys.exit(2)
+
+
+@cli.command("up")
+def up_command(
+    worker: Annotated[bool, typer.Option(help="start a worker on this machine too")] = True,
+    die: DieWithParent = False,
+) -> None:
+    """Migrate, then run the web server and one worker until Ctrl-C. Needs nothing else on the machine."""
+    if die:
+        die_with_parent()
+    sys.exit(up.run(load(), with_worker=worker))
+
+
+@cli.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="a pair file of your own; default: generated sample pairs")] = None,
+    preset: Annotated[str, typer.Option(help="what to run; see `pairboard presets`")] = "demo",
+) -> None:
+    """One real experiment from file to leaderboard, in a folder that is removed afterwards."""
+    sys.exit(demo_run.run(data, preset))
+
+
+@cli.command()
+def web(die: DieWithParent = False) -> None:
+    """Run the web server alone."""
+    if die:
+        die_with_parent()
+    settings = load()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        proxy_headers=False,  # a forwarded address must not pass for loopback
+    )
+
+
+@cli.command()
+def worker() -> None:
+    """Run one worker alone. It needs PAIRBOARD_WORKER_SERVER, PAIRBOARD_WORKER_TOKEN and PAIRBOARD_BROKER_URL."""
+    os.execv(sys.executable, [sys.executable, "-m", "worker"])  # noqa: S606 - a program of our own; app never imports it
+
+
+@cli.command()
+def migrate(
+    revision: Annotated[str, typer.Argument(help="a revision, or `base` to take everything down")] = "head",
+) -> None:
+    """Bring the database's tables to this version."""
+    database = _database(load(), check=False)
+    if revision == "base":
+        schema.downgrade(database.write_engine, "base")
+    else:
+        schema.upgrade(database.write_engine, revision)
+    print("the database is at", revision)
+
+
+@cli.command()
+def presets() -> None:
+    """The named configs."""
+    for name, make in PRESETS.items():
+        print(f"{name:10} {(make.__doc__ or '').strip()}")
+
+
+@user.command("add")
+def user_add(name: str) -> None:
+    """Add a member; asks for the password (or reads it from a pipe)."""
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+    with _database(load()).writing() as session:
+        accounts.add_member(session, name, password)
+    print(f"added member {name}")
+
+
+@token.command("add")
+def token_add(
+    name: Annotated[str, typer.Argument(help="what the token is for")],
+    scope: Annotated[str, typer.Option(help="member: the REST API; worker: claiming and serving runs")] = "member",
+) -> None:
+    """Make a token and print it; it is not shown again."""
+    if scope not in {"member", "worker"}:
+        raise AppError(f"there is no scope {scope!r}: choose member or worker")
+    with _database(load()).writing() as session:
+        plain = accounts.issue_token(session, name, cast(Literal["member", "worker"], scope))
+    print(plain)
+
+
+@cli.command("import-table")
+def import_table(
+    file: Annotated[Path, typer.Argument(help="a Markdown file with score tables")],
+    contest: Annotated[str, typer.Option(help="slug of the contest; made if there is none")],
+) -> None:
+    """Bring the rows of a hand-kept table onto the leaderboard. A second import changes nothing."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AppError(f"{file} can't be read: {error}") from error
+    with _database(load()).writing() as session:
+        result = importing.import_table(session, contest, text)
+    for line in result.remarks:
+        print("note:", line)
+    print(f"{result.contest}: {result.created} rows made, {result.changed} changed, {result.unchanged} unchanged")
+    if not result.created + result.changed + result.unchanged:
+        raise AppError(
+            f"{file} has no score table: its header needs a column for the experiment and one of train, valid, online",
+            [FieldError("header", "for example | experiment | train | valid | online |")],
+        )
+
+
+@cli.command()
+def leaderboard(
+    contest: Annotated[str, typer.Argument(help="slug of the contest")],
+    sort: Annotated[str, typer.Option(help="a column, with - before it for descending")] = "",
+) -> None:
+    """Print the comparison table as Markdown."""
+    with _database(load()).reading() as session:
+        print(exporting.markdown(session, contest_queries.contest(session, contest), sort), end="")
+
+
+def _database(settings: Settings, *, check: bool = True) -> Database:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database)
+    if check:
+        schema.require_head(database.write_engine)
+    return database

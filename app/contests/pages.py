@@ -1,0 +1,113 @@
+"""HTML: the list of contests, a new one, and a contest's data files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.responses import RedirectResponse, Response
+
+from app.contests import queries, service
+from app.contests.models import Contest, ContestFile
+from app.errors import AppError, Refused
+from app.security import member
+from app.web import SessionDep, StorageDep, page
+from ml.contract.pair_file import FileKind
+from ml.contract.scores import METRICS, Metric
+
+router = APIRouter(dependencies=[Depends(member)])
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """contests/index.html."""
+
+    contests: Sequence[Contest]
+    file_counts: dict[int, int]
+    metrics: dict[str, Metric]
+
+
+@dataclass(frozen=True)
+class NewContestPage:
+    """contests/new.html: what was typed, and what is wrong with it by field."""
+
+    metrics: Sequence[Metric]
+    typed: dict[str, str]
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FilesPage:
+    """contests/files.html. `refused` is the report of an upload that was not taken."""
+
+    contest: Contest
+    files: Sequence[ContestFile]
+    error: str
+    refused: dict[str, Any] | None
+    kind: str
+
+
+@router.get("/")
+def index(request: Request, session: SessionDep) -> Response:
+    """Every contest."""
+    context = IndexPage(queries.all_contests(session), queries.file_counts(session), METRICS)
+    return page(request, "contests/index.html", context)
+
+
+@router.get("/contests/new")
+def new(request: Request) -> Response:
+    """The form of a new contest."""
+    return page(request, "contests/new.html", NewContestPage(list(METRICS.values()), {"metric": "roc_auc"}))
+
+
+@router.post("/contests")
+def create(
+    request: Request,
+    session: SessionDep,
+    name: Annotated[str, Form()] = "",
+    metric: Annotated[str, Form()] = "",
+    slug: Annotated[str, Form()] = "",
+    note: Annotated[str, Form()] = "",
+) -> Response:
+    """Make a contest, or show the form again with the errors beside their fields."""
+    try:
+        contest = service.create_contest(session, name=name, metric=metric, slug=slug, note=note)
+    except AppError as error:
+        typed = {"name": name, "metric": metric, "slug": slug, "note": note}
+        context = NewContestPage(list(METRICS.values()), typed, {item.field: item.message for item in error.fields})
+        return page(request, "contests/new.html", context, error.status)
+    return RedirectResponse(f"/contests/{contest.slug}/files", 303)
+
+
+@router.get("/contests/{slug}/files")
+def files(request: Request, slug: str, session: SessionDep) -> Response:
+    """The contest's data files and their reports."""
+    contest = queries.contest(session, slug)
+    context = FilesPage(contest, queries.files(session, contest.id), "", None, "train")
+    return page(request, "contests/files.html", context)
+
+
+@router.post("/contests/{slug}/files")
+def upload(
+    request: Request,
+    slug: str,
+    session: SessionDep,
+    storage: StorageDep,
+    file: Annotated[UploadFile, File()],
+    kind: Annotated[FileKind, Form()] = "train",
+    skip_bad_rows: Annotated[bool, Form()] = False,
+) -> Response:
+    """Take a file in, or show its bad rows by line."""
+    with request.app.state.database.reading() as look:  # or the parse would hold the one write transaction of SQLite
+        queries.contest(look, slug)
+    try:
+        examined = service.receive_file(
+            storage, file.file, file.filename or "", kind, service.Columns(), skip_bad_rows=skip_bad_rows
+        )
+    except Refused as error:
+        contest = queries.contest(session, slug)
+        report = error.detail if isinstance(error.detail, dict) else None
+        context = FilesPage(contest, queries.files(session, contest.id), error.message, report, kind)
+        return page(request, "contests/files.html", context, error.status)
+    service.add_file(session, queries.contest(session, slug), examined)
+    return RedirectResponse(f"/contests/{slug}/files", 303)

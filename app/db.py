@@ -1,0 +1,107 @@
+"""Engines, sessions, the clock, and the column types that behave the same on SQLite and Postgres.
+
+SQLite: WAL, a busy timeout, foreign keys; writers begin IMMEDIATE (a read-then-write in a deferred transaction fails
+at once with BUSY_SNAPSHOT, busy timeout or not), readers stay deferred. synchronous=FULL: a score is on disk before
+its 2xx.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, create_engine, event, func, select
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import JSON, TypeDecorator
+
+NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+BUSY_TIMEOUT_MS = 30_000
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on both databases (SQLite keeps no zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Every table. Names of constraints follow one convention, so that migrations can name them."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}
+
+
+#: SQLite counts up only INTEGER keys by itself
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Database:
+    """A reading and a writing sessionmaker on one database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.read_engine = _engine(url, "BEGIN")
+        self.write_engine = _engine(url, "BEGIN IMMEDIATE") if url.startswith("sqlite") else self.read_engine
+        self._read = sessionmaker(self.read_engine, expire_on_commit=False, autoflush=True)
+        self._write = sessionmaker(self.write_engine, expire_on_commit=False, autoflush=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the database and changes nothing."""
+        with self._read() as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session whose changes are committed when the block ends, and undone when it raises."""
+        with self._write.begin() as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.read_engine.dispose()
+        self.write_engine.dispose()
+
+
+def _engine(url: str, begin: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # or sqlite3 begins its own, deferred, transactions
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def clock(session: Session) -> datetime:
+    """Now, by the database's clock: leases of several web processes must agree on one."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime | None = session.scalar(select(func.clock_timestamp(type_=UtcDateTime)))
+    assert now is not None  # noqa: S101 - a SELECT of a function has a row
+    return now

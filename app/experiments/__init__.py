@@ -1,0 +1,1 @@
+"""Rows of the comparison table: what was asked, and its scores."""

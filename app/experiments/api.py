@@ -1,0 +1,173 @@
+"""REST: queue an experiment, read it, edit, cancel, and post its online score."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from app.contests import queries as contest_queries
+from app.experiments import queries, service
+from app.experiments.models import Experiment, Score
+from app.leaderboard.queries import ranked
+from app.runs import queries as run_queries
+from app.runs import service as run_service
+from app.runs.api import RunOut, run_out
+from app.security import member
+from app.submissions import service as submissions
+from app.web import SessionDep
+
+router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
+
+
+class Strict(BaseModel):
+    """A body in which unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewExperiment(Strict):
+    """What to run: a preset, or a config, or a preset with a config's changes laid over it."""
+
+    name: str = Field(examples=["n-gram mask"])
+    note: str = ""
+    preset: str = Field("", examples=["demo"], description="empty: the contract's defaults")
+    config: dict[str, Any] = Field(default_factory=dict, examples=[{"finetune": {"num_train_epochs": 3}, "seed": 7}])
+    train_file_id: int | None = Field(None, description="null: the contest's newest train file")
+    test_file_id: int | None = Field(None, description="null: the contest's newest test file, if it has one")
+    parent_id: int | None = Field(None, description="the experiment that this one is a variant of")
+
+
+class EditExperiment(Strict):
+    """Name and note; what was asked never changes."""
+
+    name: str
+    note: str = ""
+
+
+class NewOnlineScore(Strict):
+    """What the contest answered to a prediction file."""
+
+    value: float = Field(strict=True, allow_inf_nan=False, examples=[0.8778])
+    note: str = Field("", max_length=2000, examples=["board A"])
+
+
+class ScoreOut(BaseModel):
+    """One number."""
+
+    id: int
+    split: str
+    metric: str
+    value: float
+    uncertain: bool
+    note: str
+    source: str
+    run_id: int | None
+    created_at: datetime
+
+
+class ExperimentOut(BaseModel):
+    """An experiment, its scores and its runs."""
+
+    id: int
+    contest: str
+    name: str
+    note: str
+    origin: str
+    status: str
+    config: dict[str, Any] | None
+    fingerprint: str | None
+    parent_id: int | None
+    train_file_id: int | None
+    test_file_id: int | None
+    created_at: datetime
+    scores: list[ScoreOut]
+    runs: list[RunOut]
+    same_as: list[int] = Field(description="other experiments that asked for exactly the same")
+
+
+def score_out(score: Score) -> ScoreOut:
+    """The JSON of a score."""
+    return ScoreOut.model_validate(score, from_attributes=True)
+
+
+def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
+    """The JSON of an experiment."""
+    contest = contest_queries.contest_by_id(session, experiment.contest_id)
+    same = queries.same_fingerprint(session, contest.id, experiment.fingerprint) if experiment.fingerprint else []
+    plain = {
+        name: getattr(experiment, name)
+        for name in ExperimentOut.model_fields
+        if name not in {"contest", "status", "scores", "runs", "same_as"}
+    }
+    return ExperimentOut(
+        **plain,
+        contest=contest.slug,
+        status=ranked(session, contest, ids=[experiment.id]).rows[0].status,
+        scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],
+        runs=[run_out(session, run) for run in run_queries.runs_of(session, experiment.id)],
+        same_as=[item for item in same if item != experiment.id],
+    )
+
+
+@router.post("/contests/{slug}/experiments", status_code=201)
+def create_experiment(slug: str, body: NewExperiment, session: SessionDep) -> ExperimentOut:
+    """Queue an experiment."""
+    contest = contest_queries.contest(session, slug)
+    experiment = service.create(
+        session,
+        contest,
+        name=body.name,
+        note=body.note,
+        config=service.build_config(body.preset, body.config),
+        train_file_id=body.train_file_id,
+        test_file_id=body.test_file_id,
+        parent_id=body.parent_id,
+    )
+    run_service.enqueue(session, experiment)
+    return experiment_out(session, experiment)
+
+
+@router.get("/experiments/{experiment_id}")
+def read_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
+    """One experiment with its scores, runs, attempts and files."""
+    return experiment_out(session, queries.experiment(session, experiment_id))
+
+
+@router.patch("/experiments/{experiment_id}")
+def edit_experiment(experiment_id: int, body: EditExperiment, session: SessionDep) -> ExperimentOut:
+    """Change name and note."""
+    experiment = queries.experiment(session, experiment_id)
+    service.edit(session, experiment, name=body.name, note=body.note)
+    return experiment_out(session, experiment)
+
+
+@router.post("/experiments/{experiment_id}/cancel")
+def cancel_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
+    """Cancel what of it has not ended; a pretrain that another experiment waits for goes on."""
+    experiment = queries.experiment(session, experiment_id)
+    run_service.cancel_experiment(session, experiment)
+    return experiment_out(session, experiment)
+
+
+@router.post(
+    "/experiments/{experiment_id}/online-scores",
+    status_code=201,
+    responses={200: {"model": ScoreOut, "description": "posted before under this Idempotency-Key"}},
+)
+def post_online_score(
+    experiment_id: int,
+    body: NewOnlineScore,
+    session: SessionDep,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(description="the same key twice stores one score")] = None,
+) -> ScoreOut:
+    """Append the online score of a prediction file. Refuses NaN, infinity and what the metric can't be."""
+    score = submissions.OnlineScore(value=body.value, note=body.note)
+    row, new = submissions.post_online_score(
+        session, queries.experiment(session, experiment_id), score, key=idempotency_key
+    )
+    if not new:
+        response.status_code = 200
+    return score_out(row)

@@ -1,0 +1,58 @@
+"""Experiments (rows of the comparison table: what was asked) and their scores."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, BigKey
+
+
+class Experiment(Base):
+    """A row. `config` is null for an external one, that was trained elsewhere and brought in from a table."""
+
+    __tablename__ = "experiments"
+    __table_args__ = (CheckConstraint("origin IN ('pairboard', 'external')", name="origin_known"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    contest_id: Mapped[int] = mapped_column(ForeignKey("contests.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    note: Mapped[str] = mapped_column(Text, default="")
+    origin: Mapped[str] = mapped_column(String(20), default="pairboard")
+    config: Mapped[dict[str, Any] | None]
+    fingerprint: Mapped[str | None] = mapped_column(String(64), index=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
+    train_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
+    test_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
+    created_at: Mapped[datetime]
+
+
+class Score(Base):
+    """One number of one split. Append-only for online; a run's own score is replaced by its later attempt's.
+
+    `text` keeps a number as a person typed it (0.877030), `uncertain` the question mark behind it (0.8?).
+    The range check refuses NaN and infinity on both databases: SQLite stores NaN as NULL, Postgres ranks it highest.
+    """
+
+    __tablename__ = "scores"
+    __table_args__ = (
+        CheckConstraint("value >= -1e300 AND value <= 1e300", name="value_finite"),
+        CheckConstraint("split IN ('train', 'valid', 'online')", name="split_known"),
+        UniqueConstraint("run_id", "split", "metric"),
+        UniqueConstraint("experiment_id", "idempotency_key"),
+        Index("ix_scores_experiment_split_metric", "experiment_id", "split", "metric"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
+    split: Mapped[str] = mapped_column(String(10))
+    metric: Mapped[str] = mapped_column(String(20))
+    value: Mapped[float] = mapped_column(Double)
+    text: Mapped[str] = mapped_column(String(60), default="")
+    uncertain: Mapped[bool] = mapped_column(default=False)
+    note: Mapped[str] = mapped_column(Text, default="")
+    source: Mapped[str] = mapped_column(String(20))
+    idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    created_at: Mapped[datetime]

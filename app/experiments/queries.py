@@ -1,0 +1,43 @@
+"""Reads of experiments and their scores."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.experiments.models import Experiment, Score
+
+
+def experiment(session: Session, experiment_id: int) -> Experiment:
+    """The experiment of this id. Raises NotFound."""
+    found = session.get(Experiment, experiment_id)
+    if found is None:
+        raise NotFound(f"there is no experiment {experiment_id}")
+    return found
+
+
+def experiments_of(session: Session, contest_id: int) -> Sequence[Experiment]:
+    """The contest's experiments, oldest first."""
+    return session.scalars(select(Experiment).where(Experiment.contest_id == contest_id).order_by(Experiment.id)).all()
+
+
+def same_fingerprint(session: Session, contest_id: int, fingerprint: str) -> list[int]:
+    """Ids of the contest's experiments that asked for exactly the same."""
+    query = select(Experiment.id).where(Experiment.contest_id == contest_id, Experiment.fingerprint == fingerprint)
+    return list(session.scalars(query.order_by(Experiment.id)))
+
+
+def scores_of(session: Session, experiment_ids: Sequence[int]) -> Sequence[Score]:
+    """Every score of these experiments, oldest first."""
+    return session.scalars(select(Score).where(Score.experiment_id.in_(experiment_ids)).order_by(Score.id)).all()
+
+
+def score_by_key(session: Session, experiment_id: int, key: str) -> Score | None:
+    """The score that was posted under this idempotency key."""
+    return session.scalar(select(Score).where(Score.experiment_id == experiment_id, Score.idempotency_key == key))
+
+
+def scores_of_run(session: Session, run_id: int) -> Sequence[Score]:
+    """The scores that a run reported."""
+    return session.scalars(select(Score).where(Score.run_id == run_id)).all()

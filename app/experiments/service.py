@@ -1,0 +1,133 @@
+"""Making and editing experiments, and writing their scores."""
+
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from app.contests import queries as contest_queries
+from app.contests.models import Contest, ContestFile
+from app.db import clock
+from app.errors import FieldError, Refused
+from app.experiments import queries
+from app.experiments.models import Experiment, Score
+from ml.contract.experiment import ExperimentConfig, merge
+from ml.contract.fingerprint import experiment_fingerprint
+from ml.contract.presets import preset
+from ml.contract.scores import Scores, SplitName
+
+
+def build_config(preset_name: str, changes: dict[str, Any]) -> ExperimentConfig:
+    """A preset (or the defaults) with changes laid over it. Raises Refused that names each field, value and bound."""
+    try:
+        base = preset(preset_name).model_dump() if preset_name else {}
+    except ValueError as error:
+        raise Refused(str(error), [FieldError("preset", str(error), preset_name)]) from error
+    try:
+        return ExperimentConfig.model_validate(merge(base, changes))
+    except ValidationError as error:
+        problems = field_errors(error)
+        raise Refused(
+            "; ".join(f"config.{p.field}: {p.message} (got {p.value})" for p in problems), problems
+        ) from error
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """Pydantic's findings in our form. `field` is dotted; the value is cut to what a message can hold."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(part) for part in item["loc"])
+        message = "there is no such field" if item["type"] == "extra_forbidden" else item["msg"]
+        found.append(FieldError(field, message.removeprefix("Value error, "), repr(item["input"])[:100]))
+    return found
+
+
+def create(
+    session: Session,
+    contest: Contest,
+    *,
+    name: str,
+    config: ExperimentConfig,
+    note: str = "",
+    train_file_id: int | None = None,
+    test_file_id: int | None = None,
+    parent_id: int | None = None,
+) -> Experiment:
+    """A new row of what is asked; runs/service.enqueue makes its runs. Files: the newest of their kind unless given."""
+    name = checked_name(name)
+    train = _file(session, contest, "train", train_file_id)
+    if train is None:
+        raise Refused(
+            f"contest {contest.slug!r} has no train file yet: upload one first",
+            [FieldError("train_file_id", "no train file")],
+        )
+    test = _file(session, contest, "test", test_file_id)
+    if parent_id is not None and queries.experiment(session, parent_id).contest_id != contest.id:
+        raise Refused(
+            f"experiment {parent_id} is of another contest",
+            [FieldError("parent_id", "of another contest", str(parent_id))],
+        )
+    experiment = Experiment(
+        contest_id=contest.id,
+        name=name,
+        note=note.strip(),
+        origin="pairboard",
+        config=config.model_dump(mode="json"),
+        fingerprint=experiment_fingerprint(config, {file.kind: file.sha256 for file in (train, test) if file}),
+        parent_id=parent_id,
+        train_file_id=train.id,
+        test_file_id=test.id if test else None,
+        created_at=clock(session),
+    )
+    session.add(experiment)
+    session.flush()
+    return experiment
+
+
+def _file(session: Session, contest: Contest, kind: str, file_id: int | None) -> ContestFile | None:
+    if file_id is None:
+        return next(iter(contest_queries.files(session, contest.id, kind)), None)
+    file = contest_queries.file(session, contest.id, file_id)
+    if file.kind != kind:
+        message = f"file {file_id} ({file.name}) is a {file.kind} file"
+        raise Refused(message, [FieldError(f"{kind}_file_id", message, str(file_id))])
+    return file
+
+
+def create_external(session: Session, contest: Contest, *, name: str, note: str) -> Experiment:
+    """A row that was trained elsewhere: no config, no runs, finished."""
+    experiment = Experiment(
+        contest_id=contest.id, name=checked_name(name), note=note, origin="external", created_at=clock(session)
+    )
+    session.add(experiment)
+    session.flush()
+    return experiment
+
+
+def edit(session: Session, experiment: Experiment, *, name: str, note: str) -> None:
+    """Change what people call it; what was asked never changes."""
+    experiment.name = checked_name(name)
+    experiment.note = note.strip()
+    session.flush()
+
+
+def checked_name(name: str) -> str:
+    """The name without surrounding spaces. Raises Refused for an empty, long or unprintable one."""
+    name = name.strip()
+    if not 1 <= len(name) <= 200 or not name.isprintable():
+        message = "give a name of 1 to 200 printable characters, without line breaks"
+        raise Refused(f"name {name[:50]!r}: {message}", [FieldError("name", message, name[:50])])
+    return name
+
+
+def record_run_scores(session: Session, experiment_id: int, run_id: int, split: SplitName, scores: Scores) -> None:
+    """A run's own scores: a later attempt's replace an earlier one's, so that they stand once."""
+    standing = {(score.split, score.metric): score for score in queries.scores_of_run(session, run_id)}
+    now = clock(session)  # asked before a row is added: the question would flush a half-filled one
+    for metric, value in scores.model_dump().items():
+        score = standing.get((split, metric))
+        if score is None:
+            score = Score(experiment_id=experiment_id, run_id=run_id, split=split, metric=metric, source="run")
+            session.add(score)
+        score.value, score.created_at = value, now
+    session.flush()

@@ -1,0 +1,170 @@
+"""The experiment form: generated from the contract's fields, and read back into a config.
+
+A field's title, help, unit and bounds come from its declaration in ml/contract/experiment.py; nothing is typed twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from app.errors import FieldError
+from ml.contract.experiment import ExperimentConfig
+
+Kind = Literal["number", "integer", "text", "choice", "switch"]
+#: the hidden mark that a switch was on the page: browsers send nothing for one that is off
+SHOWN = "_shown"
+
+
+@dataclass(frozen=True)
+class FormField:
+    """One input of the form. `name` is dotted: encoder.hidden_size."""
+
+    name: str
+    title: str
+    title_zh: str
+    help: str
+    unit: str
+    kind: Kind
+    value: str
+    minimum: str
+    maximum: str
+    choices: tuple[str, ...]
+    error: str
+
+
+@dataclass(frozen=True)
+class FormGroup:
+    """The fields of one part of the recipe. `optional`: the whole part can be left out (pretraining)."""
+
+    name: str
+    title: str
+    title_zh: str
+    optional: bool
+    enabled: bool
+    fields: tuple[FormField, ...]
+
+
+def groups(config: Mapping[str, Any], errors: Mapping[str, str] = {}) -> list[FormGroup]:
+    """The form filled with `config` (nested values, or the strings a person typed), errors beside their fields."""
+    found = []
+    loose: list[FormField] = []
+    for name, info in ExperimentConfig.model_fields.items():
+        model, optional = _model_of(info)
+        if model is None:
+            if name != "version":
+                loose.append(_field(name, info, config.get(name), errors))
+            continue
+        values = config.get(name)
+        enabled = values is not None
+        values = values if values is not None else model().model_dump()
+        fields = tuple(
+            _field(f"{name}.{key}", item, values.get(key), errors) for key, item in model.model_fields.items()
+        )
+        found.append(FormGroup(name, info.title or name, _zh(info), optional, enabled, fields))
+    found.append(FormGroup("", "Repeatability", "可复现", optional=False, enabled=True, fields=tuple(loose)))
+    return found
+
+
+def _model_of(info: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
+    """The group's model, and whether the group may be null."""
+    options = getattr(info.annotation, "__args__", (info.annotation,))
+    models = [item for item in options if isinstance(item, type) and issubclass(item, BaseModel)]
+    return (models[0], type(None) in options) if models else (None, False)
+
+
+def _field(name: str, info: FieldInfo, value: Any, errors: Mapping[str, str]) -> FormField:
+    bounds = {type(item).__name__: item for item in info.metadata}
+    low = next((getattr(bounds[key], key.lower()) for key in ("Ge", "Gt") if key in bounds), "")
+    high = next((getattr(bounds[key], key.lower()) for key in ("Le", "Lt") if key in bounds), "")
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return FormField(
+        name=name,
+        title=info.title or name,
+        title_zh=_zh(info),
+        help=info.description or "",
+        unit=str(extra.get("unit", "")),
+        kind=_kind(info.annotation),
+        value=_shown(value),
+        minimum=_shown(low),
+        maximum=_shown(high),
+        choices=tuple(info.annotation.__args__) if _kind(info.annotation) == "choice" and info.annotation else (),
+        error=errors.get(name, ""),
+    )
+
+
+def _zh(info: FieldInfo) -> str:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return str(extra.get("title_zh", ""))
+
+
+def _kind(annotation: Any) -> Kind:
+    if annotation is bool:
+        return "switch"
+    if annotation is int:
+        return "integer"
+    if annotation is float:
+        return "number"
+    return "choice" if getattr(annotation, "__args__", None) else "text"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else ""
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return "" if value is None else str(value)
+
+
+def parse(form: Mapping[str, str]) -> tuple[ExperimentConfig | None, dict[str, Any], list[FieldError]]:
+    """Read the posted form: (config, what was typed as a nested dict, errors). Config is None when there are errors.
+
+    Fields of other parts of the page (experiment name, files) are the caller's; a field that looks like a config's
+    and is none is an error.
+    """
+    typed: dict[str, Any] = {}
+    errors: list[FieldError] = []
+    known = set()
+    for group in groups({}):
+        if group.optional and form.get(f"{group.name}.enabled") != "on":
+            typed[group.name] = None
+            known |= {field.name for field in group.fields}
+            continue
+        for field in group.fields:
+            known.add(field.name)
+            _put(typed, field, form)
+    errors += [
+        FieldError(name, "there is no such field", form[name][:100])
+        for name in form
+        if "." in name and name not in known and not name.endswith((".enabled", SHOWN))
+    ]
+    if errors:
+        return None, typed, errors
+    try:
+        return ExperimentConfig.model_validate(typed), typed, []
+    except ValidationError as error:
+        return None, typed, _config_errors(error)
+
+
+def _put(typed: dict[str, Any], field: FormField, form: Mapping[str, str]) -> None:
+    group, _, key = field.name.rpartition(".")
+    target = typed.setdefault(group, {}) if group else typed
+    if field.kind == "switch":
+        if field.name + SHOWN in form or field.name in form:
+            target[key] = form.get(field.name) == "on"
+    elif field.name in form:
+        target[key] = form[field.name].strip()
+
+
+def _config_errors(error: ValidationError) -> list[FieldError]:
+    """A finding of a whole group (heads that don't divide the width) stands at the group's name."""
+    return [
+        FieldError(
+            ".".join(str(part) for part in item["loc"]),
+            item["msg"].removeprefix("Value error, "),
+            str(item["input"])[:100] if not isinstance(item["input"], dict) else "",
+        )
+        for item in error.errors(include_url=False, include_context=False)
+    ]

@@ -1,0 +1,1 @@
+"""The comparison table: a query, its pages, its exports and its import."""

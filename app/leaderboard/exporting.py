@@ -1,0 +1,104 @@
+"""The table as text: what one line shows, and the whole as Markdown or CSV. Page and files show the same cells."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.contests.models import Contest
+from app.leaderboard.queries import Row, ShownScore, ranked
+from app.leaderboard.table_text import cell_text, write_csv, write_markdown
+from ml.contract.scores import METRICS
+
+#: an export holds every row; read in pages so that no answer of the database is unbounded
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score as people read it. `text` is the whole cell, remark included, as an export has it."""
+
+    shown: str
+    remark: str
+    title: str
+    count: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row with its cells, and which of them are the best of their column among the rows shown."""
+
+    row: Row
+    train: Cell | None
+    valid: Cell | None
+    online: Cell | None
+    best_train: bool = False
+    best_valid: bool = False
+    best_online: bool = False
+
+    def text(self, split: str) -> str:
+        """The cell's text; empty without a score."""
+        cell: Cell | None = getattr(self, split)
+        return cell.text if cell else ""
+
+
+def lines(contest: Contest, rows: list[Row]) -> list[Line]:
+    """The rows with their cells, the best of each column marked."""
+    best = {}
+    for split in ("train", "valid", "online"):
+        values = [score.value for row in rows if (score := getattr(row, split))]
+        best[split] = (max if METRICS[contest.metric].higher_is_better else min)(values) if len(values) > 1 else None
+    return [
+        Line(
+            row,
+            _cell(row.train),
+            _cell(row.valid),
+            _cell(row.online),
+            best_train=row.train is not None and row.train.value == best["train"],
+            best_valid=row.valid is not None and row.valid.value == best["valid"],
+            best_online=row.online is not None and row.online.value == best["online"],
+        )
+        for row in rows
+    ]
+
+
+def _cell(score: ShownScore | None) -> Cell | None:
+    """A number as it was typed, or five decimals of a computed one; the exact value is a hover away."""
+    if score is None:
+        return None
+    number = score.text or f"{score.value:.5f}"
+    remark = " ".join(score.note.split())
+    shown = cell_text(score.value, number, score.uncertain, "")
+    return Cell(shown, remark, repr(score.value), score.count, cell_text(score.value, number, score.uncertain, remark))
+
+
+def all_lines(session: Session, contest: Contest, sort: str) -> list[Line]:
+    """Every row of the contest."""
+    rows: list[Row] = []
+    while True:
+        ranking = ranked(session, contest, sort=sort, limit=_PAGE, offset=len(rows))
+        rows += ranking.rows
+        if not ranking.rows or len(rows) >= ranking.total:
+            return lines(contest, rows)
+
+
+def markdown(session: Session, contest: Contest, sort: str) -> str:
+    """The table as Markdown; `pairboard import-table` reads it back to the same rows."""
+    return write_markdown(
+        [
+            (line.row.name, line.text("train"), line.text("valid"), line.text("online"))
+            for line in all_lines(session, contest, sort)
+        ]
+    )
+
+
+def csv(session: Session, contest: Contest, sort: str) -> str:
+    """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
+    header = ["id", "experiment", "status", "train", "valid", "online", "online remark", "note", "made"]
+    body = []
+    for line in all_lines(session, contest, sort):
+        row = line.row
+        numbers = [score.value if score else None for score in (row.train, row.valid, row.online)]
+        remark = row.online.note if row.online else ""
+        body.append([row.id, row.name, row.status, *numbers, remark, row.note, row.created_at.isoformat()])
+    return write_csv(header, body)

@@ -1,0 +1,178 @@
+"""The comparison table: experiment | train | valid | online. A query, never a second table."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select
+from sqlalchemy.orm import Session, aliased
+
+from app.contests.models import Contest
+from app.errors import FieldError, Refused
+from app.experiments.models import Experiment, Score
+from app.runs.models import ExperimentRun, Run
+
+SORT_KEYS = ("name", "train", "valid", "online", "status", "created", "id")
+PAGE_SIZE = 200
+
+
+@dataclass(frozen=True)
+class ShownScore:
+    """A score as the table shows it; `count` is how many stand behind it (online: the latest of several)."""
+
+    value: float
+    text: str
+    uncertain: bool
+    note: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """An experiment with its scores in the contest's metric. `progress` is the last one of the run at work."""
+
+    id: int
+    name: str
+    note: str
+    origin: str
+    created_at: datetime
+    status: str
+    progress: dict[str, Any] | None
+    reason: str
+    cancelling: bool
+    train: ShownScore | None
+    valid: ShownScore | None
+    online: ShownScore | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it still changes by itself."""
+        return self.status in {"queued", "running"}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One page of the table, and how many rows there are in all."""
+
+    rows: list[Row]
+    total: int
+    sort: str
+    offset: int
+
+
+def ranked(
+    session: Session,
+    contest: Contest,
+    *,
+    sort: str = "",
+    limit: int = PAGE_SIZE,
+    offset: int = 0,
+    ids: list[int] | None = None,
+) -> Ranking:
+    """The contest's rows. `sort`: a key of SORT_KEYS, `-` before it for descending; empty: newest first.
+
+    Rows without the value always come last. Raises Refused for an unknown key.
+    """
+    states = _states().subquery()
+    shown = {split: _latest(contest.metric, split).subquery(split) for split in ("train", "valid", "online")}
+    status = case((Experiment.origin == "external", literal("finished")), else_=states.c.status)
+    query = (
+        select(Experiment, status.label("status"), states.c.running_id, states.c.ended_badly_id)
+        .outerjoin(states, states.c.experiment_id == Experiment.id)
+        .where(Experiment.contest_id == contest.id)
+    )
+    scores = {}
+    for split, latest in shown.items():
+        scores[split] = aliased(Score, name=f"{split}_score")
+        query = query.outerjoin(latest, latest.c.experiment_id == Experiment.id)
+        query = query.outerjoin(scores[split], scores[split].id == latest.c.score_id)
+        query = query.add_columns(scores[split], func.coalesce(latest.c.count, 0))
+    if ids is not None:
+        query = query.where(Experiment.id.in_(ids))
+    columns: dict[str, ColumnElement[Any]] = {
+        "name": Experiment.name.expression,
+        "status": status,
+        "created": Experiment.created_at.expression,
+        "id": Experiment.id.expression,
+        **{split: score.value.expression for split, score in scores.items()},
+    }
+    query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
+    found = session.execute(query).all()
+    runs = _runs(session, [item for row in found for item in (row.running_id, row.ended_badly_id) if item])
+    total = session.scalar(select(func.count()).where(Experiment.contest_id == contest.id)) or 0
+    return Ranking([_row(list(row), runs) for row in found], total, sort, offset)
+
+
+def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    key = sort.removeprefix("-") or "id"
+    if key not in columns:
+        message = (
+            f"sort={sort!r} is not a column: choose one of {', '.join(SORT_KEYS)}, with - before it for descending"
+        )
+        raise Refused(message, [FieldError("sort", message, sort)])
+    descending = sort.startswith("-") or not sort
+    column = columns[key]
+    tie = Experiment.id.desc() if descending else Experiment.id.asc()
+    return [column.is_(None), column.desc() if descending else column.asc(), tie]
+
+
+def _states() -> Select[Any]:
+    """An experiment's status from its runs': the worst that happened, else what goes on, else finished."""
+
+    def any_of(status: str) -> ColumnElement[int]:
+        return func.max(case((Run.status == status, 1), else_=0))
+
+    status = case(
+        (any_of("failed") == 1, literal("failed")),
+        (any_of("cancelled") == 1, literal("cancelled")),
+        (any_of("running") == 1, literal("running")),
+        (any_of("queued") == 1, literal("queued")),
+        else_=literal("finished"),
+    )
+    return (
+        select(
+            ExperimentRun.experiment_id,
+            status.label("status"),
+            func.max(case((Run.status == "running", Run.id))).label("running_id"),
+            func.min(case((Run.status.in_(("failed", "cancelled", "queued")), Run.id))).label("ended_badly_id"),
+        )
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .group_by(ExperimentRun.experiment_id)
+    )
+
+
+def _latest(metric: str, split: str) -> Select[int, int, int]:
+    """Of each experiment the latest score of a split: online is append-only, a correction is a later one."""
+    return (
+        select(Score.experiment_id, func.max(Score.id).label("score_id"), func.count().label("count"))
+        .where(and_(Score.metric == metric, Score.split == split))
+        .group_by(Score.experiment_id)
+    )
+
+
+def _runs(session: Session, ids: list[int]) -> dict[int, Run]:
+    return {run.id: run for run in session.scalars(select(Run).where(Run.id.in_(ids)))} if ids else {}
+
+
+def _row(found: list[Any], runs: dict[int, Run]) -> Row:
+    experiment, status, running_id, waiting_id, *pairs = found
+    running, waiting = runs.get(running_id), runs.get(waiting_id)
+    train, valid, online = (_shown(score, count) for score, count in zip(pairs[::2], pairs[1::2], strict=True))
+    return Row(
+        id=experiment.id,
+        name=experiment.name,
+        note=experiment.note,
+        origin=experiment.origin,
+        created_at=experiment.created_at,
+        status=status or "queued",
+        progress=running.progress if running else None,
+        reason=waiting.reason if waiting else "",
+        cancelling=bool(running and running.cancel_requested),
+        train=train,
+        valid=valid,
+        online=online,
+    )
+
+
+def _shown(score: Score | None, count: int) -> ShownScore | None:
+    return ShownScore(score.value, score.text, score.uncertain, score.note, count) if score is not None else None

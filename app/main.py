@@ -1,0 +1,157 @@
+"""The web application: routes, error handlers, and the sweeper that lives as long as the process."""
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.types import Scope
+
+from app import health, schema, security
+from app.accounts import pages as account_pages
+from app.contests import api as contest_api
+from app.contests import pages as contest_pages
+from app.db import Database
+from app.error_page import ErrorPage
+from app.errors import AppError, FieldError, NotSignedIn
+from app.experiments import api as experiment_api
+from app.experiments import pages as experiment_pages
+from app.leaderboard import api as leaderboard_api
+from app.leaderboard import pages as leaderboard_pages
+from app.queue import Doorbell
+from app.runs import api as run_api
+from app.runs.sweeper import Sweeper
+from app.settings import Settings, load
+from app.storage import Storage
+from app.web import STATIC, page
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the app. Raises AppError when the settings, the schema or the accounts do not allow it to start."""
+    settings = settings or load()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database)
+    schema.require_head(database.write_engine)
+    security.require_safe_start(settings, database)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sweeper = Sweeper(settings, database, app.state.doorbell)
+        sweeper.start()
+        yield
+        sweeper.stop()
+        database.dispose()
+
+    app = FastAPI(
+        title="pairboard",
+        description="The bench for sentence-pair matching contests.",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.doorbell = Doorbell(settings)
+    app.state.storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)
+    secret = settings.secret.get_secret_value() or secrets.token_hex(32)
+    app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
+    app.add_middleware(security.Gate, settings=settings)
+    _routes(app)
+    _error_handlers(app)
+    return app
+
+
+class LastingFiles(StaticFiles):
+    """Our own static files; their address holds a version, so browsers keep them."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """As StaticFiles, with the header that makes it last."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def _routes(app: FastAPI) -> None:
+    for module in (health, contest_api, experiment_api, leaderboard_api, run_api):
+        app.include_router(module.router)
+    for pages in (account_pages, contest_pages, experiment_pages, leaderboard_pages):
+        app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", LastingFiles(directory=STATIC), name="static")
+    app.mount("/swagger", StaticFiles(packages=[(fastapi_offline.__name__, "static")]), name="swagger")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="pairboard API",
+            swagger_js_url="/swagger/swagger-ui-bundle.js",
+            swagger_css_url="/swagger/swagger-ui.css",
+            swagger_favicon_url="/static/icon.svg",
+        )
+
+
+def _error_handlers(app: FastAPI) -> None:
+    """One place where an exception becomes a page or JSON."""
+
+    @app.exception_handler(AppError)
+    def app_error(request: Request, error: AppError) -> Response:
+        return _answer(request, error.status, error.message, error.fields, error.detail)
+
+    @app.exception_handler(RequestValidationError)
+    def validation_error(request: Request, error: RequestValidationError) -> Response:
+        problems = [
+            FieldError(".".join(str(part) for part in item["loc"]), item["msg"], repr(item.get("input"))[:200])
+            for item in error.errors()
+        ]
+        message = "; ".join(f"{p.field}: {p.message} (got {p.value})" for p in problems[:5])
+        return _answer(request, 422, message, problems)
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        message = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
+        return _answer(request, error.status_code, message)
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _answer(request, 500, "pairboard failed here; the server's log has the traceback. Nothing was changed.")
+
+
+def _answer(
+    request: Request,
+    status: int,
+    message: str,
+    problems: tuple[FieldError, ...] | list[FieldError] = (),
+    detail: object = None,
+) -> Response:
+    path = request.url.path
+    if path.startswith("/api/") or path in {"/health", "/openapi.json"}:
+        body: dict[str, Any] = {"message": message, "fields": [asdict(problem) for problem in problems]}
+        if detail is not None:
+            body["detail"] = jsonable_encoder(detail)
+        # ASCII: a lone surrogate in what was sent can't be written as UTF-8
+        text = json.dumps({"error": body}, ensure_ascii=True)
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        return Response(text, status, headers, media_type="application/json")
+    if status == NotSignedIn.status and request.method == "GET":
+        return RedirectResponse("/sign-in", 303)
+    return page(request, "error.html", ErrorPage(status, _printable(message), problems=tuple(problems)), status)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

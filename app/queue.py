@@ -1,0 +1,77 @@
+"""The doorbell: puts a run id into the broker after the commit. The only place of the app that knows Celery.
+
+A message may be lost or come twice; the row is the truth. `later` notes an id in the session, the request's edge
+rings after its commit, and the sweeper (runs/sweeper.py) rings again for runs that still wait.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy.orm import Session
+
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+TASK = "pairboard.run"
+
+
+class Doorbell:
+    """Sends `pairboard.run(run_id)` to the workers' queue."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.queue = settings.queue
+        self.celery = Celery("pairboard", broker=settings.broker_url.get_secret_value())
+        self.celery.conf.update(
+            task_default_queue=settings.queue,
+            task_ignore_result=True,
+            broker_connection_retry_on_startup=False,
+            broker_transport_options=transport_options(settings.broker_url.get_secret_value(), settings.data_dir),
+        )
+
+    def ring(self, run_ids: Iterable[int]) -> bool:
+        """Ring for each run. False, and a warning in the log, when the broker is away: the sweeper comes back to it."""
+        try:
+            for run_id in run_ids:
+                self.celery.send_task(TASK, args=[run_id], queue=self.queue, retry=False)
+        except (OperationalError, OSError) as error:
+            log.warning("the broker does not answer (%s); queued runs wait until it does", error)
+            return False
+        return True
+
+    def answers(self) -> bool:
+        """Whether the broker can be reached now."""
+        try:
+            with self.celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=2)
+        except (OperationalError, OSError):
+            return False
+        return True
+
+
+def transport_options(broker_url: str, data_dir: Path) -> dict[str, object]:
+    """Kombu's options; the same on both ends of the broker (worker/main.py makes its own from the same rule)."""
+    if not broker_url.startswith("filesystem"):
+        return {"socket_timeout": 5, "socket_connect_timeout": 5}
+    folder = (data_dir / "broker").resolve()
+    for name in ("messages", "control", "taken"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(folder / "messages"),
+        "data_folder_out": str(folder / "messages"),
+        "control_folder": str(folder / "control"),
+        "processed_folder": str(folder / "taken"),
+    }
+
+
+def later(session: Session, run_id: int) -> None:
+    """Ring for this run once the session has been committed."""
+    session.info.setdefault("ring", []).append(run_id)
+
+
+def noted(session: Session) -> list[int]:
+    """The run ids noted in this session, oldest first; forgets them."""
+    ids: list[int] = session.info.pop("ring", [])
+    return list(dict.fromkeys(ids))

@@ -1,0 +1,1 @@
+"""The queued pieces of an experiment, the attempts at them, and what they reported."""

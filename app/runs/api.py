@@ -1,0 +1,242 @@
+"""REST of runs: what workers call (claim, events, heartbeat, artifacts, inputs), and what people read and cancel."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.accounts.service import digest
+from app.db import Database, clock
+from app.errors import Forbidden, NotFound, NotSignedIn, Refused
+from app.runs import intake, queries, service
+from app.runs.jobs import job_of
+from app.runs.models import Attempt, Run
+from app.security import bearer, member, worker
+from app.storage import Storage
+from app.web import SessionDep, SettingsDep, StorageDep
+from ml.contract.events import EventAnswer, EventBatch
+from ml.contract.job import Job
+
+router = APIRouter(prefix="/api/v1", tags=["runs"])
+ArtifactName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+WORKER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,99}$"
+
+
+class Strict(BaseModel):
+    """Bodies of workers: unknown fields refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ClaimBody(Strict):
+    """Who claims."""
+
+    worker: str = Field(pattern=WORKER_NAME)
+    boot_id: str = Field(min_length=8, max_length=64)
+
+
+class ClaimOut(BaseModel):
+    """The job, and the token for this attempt alone."""
+
+    job: Job
+    token: str
+    lease_seconds: float
+
+
+class WorkerBody(Strict):
+    """A worker reports itself."""
+
+    worker: str = Field(pattern=WORKER_NAME)
+    boot_id: str = Field(min_length=8, max_length=64)
+    busy_run_id: int | None = None
+
+
+class ArtifactOut(BaseModel):
+    """A file of a run."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+class AttemptOut(BaseModel):
+    """A try at a run."""
+
+    number: int
+    worker: str
+    claimed_at: datetime
+    heartbeat_at: datetime
+    outcome: str
+    reason: str
+    ended_at: datetime | None
+
+
+class RunOut(BaseModel):
+    """A run, its attempts and its files."""
+
+    id: int
+    kind: str
+    status: str
+    reason: str
+    fingerprint: str
+    pretrain_run_id: int | None
+    cancel_requested: bool
+    progress: dict[str, Any] | None
+    summary: dict[str, Any] | None
+    queued_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    attempts: list[AttemptOut]
+    artifacts: list[ArtifactOut]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The run and attempt of an attempt token, locked for this transaction."""
+
+    run: Run
+    attempt: Attempt
+
+
+def held(run_id: int, request: Request, session: SessionDep) -> Held:
+    """The attempt whose token was sent; it reaches its own run alone."""
+    return _held(session, run_id, bearer(request))
+
+
+def _held(session: Session, run_id: int, token: str | None) -> Held:
+    if token is None:
+        raise NotSignedIn("send Authorization: Bearer <attempt token>, as answered to the claim")
+    found = queries.attempt_by_token(session, digest(token))
+    if found is None:
+        raise NotSignedIn("this attempt token is not known")
+    if found.run_id != run_id:
+        raise Forbidden(f"this token is of an attempt at run {found.run_id}, not {run_id}")
+    run = queries.run(session, run_id, lock=True)
+    session.refresh(found)
+    return Held(run, found)
+
+
+HeldDep = Annotated[Held, Depends(held)]
+
+
+@router.post("/workers/heartbeat", dependencies=[Depends(worker)])
+def worker_heartbeat(body: WorkerBody, session: SessionDep) -> dict[str, bool]:
+    """A worker lives, idle or busy. With a new boot id, what it held before is queued again at once."""
+    service.worker_seen(session, body.worker, body.boot_id, body.busy_run_id)
+    return {"ok": True}
+
+
+@router.post("/runs/{run_id}/claim", dependencies=[Depends(worker)])
+def claim_run(run_id: int, body: ClaimBody, session: SessionDep, settings: SettingsDep) -> ClaimOut:
+    """Take a queued run. 409 when another has it, it ended, or it waits for its pretrain."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    claimed = service.claim(session, run_id, worker=body.worker, boot_id=body.boot_id, lease=lease)
+    return ClaimOut(job=claimed.job, token=claimed.token, lease_seconds=settings.lease_seconds)
+
+
+@router.post("/runs/{run_id}/events")
+def send_events(batch: EventBatch, holder: HeldDep, session: SessionDep, settings: SettingsDep) -> EventAnswer:
+    """Consecutive events, numbered from 1 per attempt; replays are ignored. The answer says go on or stop."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    return intake.store(session, holder.run, holder.attempt, batch, lease, clock(session))
+
+
+@router.post("/runs/{run_id}/heartbeat")
+def heartbeat(holder: HeldDep, session: SessionDep, settings: SettingsDep) -> EventAnswer:
+    """Extends the lease while ml is silent."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    return intake.heartbeat(session, holder.run, holder.attempt, lease, clock(session))
+
+
+@router.put("/runs/{run_id}/artifacts/{name}", status_code=201, response_model=ArtifactOut)
+async def put_artifact(
+    request: Request,
+    run_id: int,
+    name: ArtifactName,
+    x_content_sha256: Annotated[str, Header(pattern=r"^[0-9a-f]{64}$")],
+) -> ArtifactOut:
+    """Upload a file of the run as the raw body. async: the body is streamed to disk, never held in memory."""
+    database: Database = request.app.state.database
+    storage: Storage = request.app.state.storage
+    token = bearer(request)
+    await run_in_threadpool(_check_held, database, run_id, token)
+    with storage.incoming() as incoming:
+        async for chunk in request.stream():
+            await run_in_threadpool(incoming.write, chunk)
+        if incoming.sha256 != x_content_sha256:
+            raise Refused(
+                f"{name}: {incoming.size} bytes arrived with sha256 {incoming.sha256}, not {x_content_sha256}"
+            )
+        stored = await run_in_threadpool(incoming.keep)
+
+    def record() -> ArtifactOut:
+        with database.writing() as session:
+            holder = _held(session, run_id, token)
+            row = service.add_artifact(session, holder.run, holder.attempt, name, stored, x_content_sha256)
+            return ArtifactOut.model_validate(row, from_attributes=True)
+
+    return await run_in_threadpool(record)
+
+
+def _check_held(database: Database, run_id: int, token: str | None) -> None:
+    """Before a byte is taken; checked again, under the lock, when the file is there."""
+    with database.reading() as session:
+        holder = _held(session, run_id, token)
+        intake.require_current(holder.run, holder.attempt)
+
+
+@router.get("/runs/{run_id}/inputs/{sha256}", response_class=FileResponse)
+def read_input(sha256: str, holder: HeldDep, session: SessionDep, storage: StorageDep) -> FileResponse:
+    """A file that the run's job names, by its hash."""
+    for item in job_of(session, holder.run).inputs:
+        if item.sha256 == sha256:
+            return _file(storage, sha256, item.name)
+    raise NotFound(f"run {holder.run.id} has no input {sha256[:12]}…")
+
+
+@router.get("/runs/{run_id}", dependencies=[Depends(member)])
+def read_run(run_id: int, session: SessionDep) -> RunOut:
+    """A run, its attempts and files."""
+    return run_out(session, queries.run(session, run_id))
+
+
+@router.post("/runs/{run_id}/cancel", dependencies=[Depends(member)])
+def cancel_run(run_id: int, session: SessionDep) -> RunOut:
+    """Cancel a run and what waits for it; a running one stops within seconds."""
+    return run_out(session, service.cancel_run(session, run_id))
+
+
+@router.get("/runs/{run_id}/artifacts/{name}", dependencies=[Depends(member)], response_class=FileResponse)
+def read_artifact(run_id: int, name: ArtifactName, session: SessionDep, storage: StorageDep) -> FileResponse:
+    """Download a file of the run's latest attempt; X-Content-SHA256 is its hash."""
+    for artifact in queries.artifacts_of(session, queries.run(session, run_id)):
+        if artifact.name == name:
+            return _file(storage, artifact.sha256, name)
+    raise NotFound(f"run {run_id} has no file {name!r}")
+
+
+def _file(storage: Storage, sha256: str, name: str) -> FileResponse:
+    path = storage.path(sha256)
+    if not path.is_file():
+        raise NotFound(f"{name} ({sha256[:12]}…) is recorded but no longer in the data folder: upload it again")
+    headers = {"X-Content-SHA256": sha256}
+    return FileResponse(path, media_type="application/octet-stream", filename=name, headers=headers)
+
+
+def run_out(session: Session, run: Run) -> RunOut:
+    """The JSON of a run."""
+    plain = {name: getattr(run, name) for name in RunOut.model_fields if name not in {"attempts", "artifacts"}}
+    return RunOut(
+        **plain,
+        attempts=[
+            AttemptOut.model_validate(item, from_attributes=True) for item in queries.attempts_of(session, run.id)
+        ],
+        artifacts=[
+            ArtifactOut.model_validate(item, from_attributes=True) for item in queries.artifacts_of(session, run)
+        ],
+    )

@@ -1,0 +1,114 @@
+"""Takes in what an attempt reports: events in order, each stored exactly once, each with its effect on the rows."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, Refused
+from app.experiments import service as experiments
+from app.runs import lifecycle, queries
+from app.runs.models import Attempt, Run, RunEvent
+from ml.contract.events import (
+    Artifact,
+    Cancelled,
+    DataRead,
+    Evaluated,
+    Event,
+    EventAnswer,
+    EventBatch,
+    Failed,
+    Finished,
+    Progress,
+    Returned,
+    Scored,
+    Started,
+    Verified,
+)
+
+
+def require_current(run: Run, attempt: Attempt) -> None:
+    """The fence of every write. Raises Conflict for an attempt that no longer holds its run."""
+    if attempt.outcome or run.status != "running" or run.attempt != attempt.number:
+        raise Conflict(
+            f"attempt {attempt.number} no longer holds run {run.id} ({attempt.reason or run.status}): "
+            "stop and drop its work"
+        )
+
+
+def heartbeat(session: Session, run: Run, attempt: Attempt, lease: timedelta, now: datetime) -> EventAnswer:
+    """The worker lives: its lease goes on."""
+    require_current(run, attempt)
+    attempt.heartbeat_at, attempt.lease_until = now, now + lease
+    session.flush()
+    return EventAnswer(stored=attempt.stored_events, stop=run.cancel_requested)
+
+
+def store(
+    session: Session, run: Run, attempt: Attempt, batch: EventBatch, lease: timedelta, now: datetime
+) -> EventAnswer:
+    """Store the events that are new. Raises Conflict for a stale attempt, Refused for a gap in the numbers.
+
+    A batch that was stored before, whose answer was lost, is answered as it was the first time.
+    """
+    last = batch.first + len(batch.events) - 1
+    if batch.events and last <= attempt.stored_events:
+        return EventAnswer(stored=attempt.stored_events, stop=run.cancel_requested)
+    heartbeat(session, run, attempt, lease, now)
+    if batch.first > attempt.stored_events + 1:
+        raise Refused(
+            f"events {attempt.stored_events + 1} to {batch.first - 1} of run {run.id} are missing: send them first"
+        )
+    for number, event in enumerate(batch.events, start=batch.first):
+        if number <= attempt.stored_events:
+            continue
+        if attempt.outcome:
+            raise Refused(f"event {number} of run {run.id} comes after its last one")
+        session.add(
+            RunEvent(
+                attempt_id=attempt.id,
+                number=number,
+                type=event.type,
+                body=event.model_dump(mode="json"),
+                received_at=now,
+            )
+        )
+        attempt.stored_events = number
+        _apply(session, run, attempt, event, now)
+    session.flush()
+    return EventAnswer(stored=attempt.stored_events, stop=run.cancel_requested and not attempt.outcome)
+
+
+def _apply(session: Session, run: Run, attempt: Attempt, event: Event, now: datetime) -> None:
+    body = event.model_dump(mode="json")
+    match event:
+        case Started() | DataRead() | Verified() | Evaluated():
+            run.summary = {**({} if isinstance(event, Started) else run.summary or {}), event.type: body}
+        case Progress():
+            run.progress = body
+        case Artifact():
+            _require_uploaded(session, attempt, event)
+        case Scored():
+            for experiment_id in queries.experiment_ids_of(session, run.id):
+                experiments.record_run_scores(session, experiment_id, run.id, event.split, event.scores)
+        case Finished():
+            session.flush()
+            lifecycle.finish(session, run, attempt, now)
+        case Failed():
+            session.flush()
+            lifecycle.fail(session, run, attempt, now, event.reason, event.detail)
+        case Returned():
+            session.flush()
+            lifecycle.return_to_queue(session, run, attempt, "returned", now, event.reason)
+        case Cancelled():
+            session.flush()
+            lifecycle.cancelled(session, run, attempt, now)
+        case _:  # a log line has no effect beyond being kept
+            pass
+
+
+def _require_uploaded(session: Session, attempt: Attempt, event: Artifact) -> None:
+    artifact = queries.attempt_artifact(session, attempt.id, event.name)
+    if artifact is None or artifact.sha256 != event.sha256:
+        raise Refused(
+            f"artifact {event.name} ({event.sha256[:12]}…) was not uploaded yet: send the file before its event"
+        )

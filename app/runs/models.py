@@ -1,0 +1,115 @@
+"""Runs (queued pieces of experiments), the attempts at them, and what the attempts reported.
+
+What was asked (Run) and a worker's try at it (Attempt) are two records: a run may lose its worker and be taken again.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, BigKey
+
+STATUSES = ("queued", "running", "finished", "failed", "cancelled")
+
+
+class Run(Base):
+    """A pretrain (perhaps shared by several experiments) or a finetune. `status` moves only in lifecycle.py."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint(f"status IN {STATUSES}", name="status_known"),
+        CheckConstraint("kind IN ('pretrain', 'finetune')", name="kind_known"),
+        Index("ix_runs_status_kind", "status", "kind"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    config: Mapped[dict[str, Any]]
+    train_file_id: Mapped[int] = mapped_column(ForeignKey("contest_files.id"))
+    test_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
+    pretrain_run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    status: Mapped[str] = mapped_column(String(20), default="queued")
+    attempt: Mapped[int] = mapped_column(default=0)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    detail: Mapped[str] = mapped_column(Text, default="")
+    progress: Mapped[dict[str, Any] | None]
+    summary: Mapped[dict[str, Any] | None]
+    queued_at: Mapped[datetime]
+    rung_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class ExperimentRun(Base):
+    """Which runs make up an experiment; a pretrain may stand in several."""
+
+    __tablename__ = "experiment_runs"
+
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True, index=True)
+
+
+class Attempt(Base):
+    """A worker's try at a run: its own token, its lease, how many of its events are stored, and how it ended."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("run_id", "number"),
+        CheckConstraint("outcome IN ('', 'finished', 'failed', 'cancelled', 'returned', 'lost')", name="outcome_known"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    number: Mapped[int]
+    worker: Mapped[str] = mapped_column(String(100), index=True)
+    boot_id: Mapped[str] = mapped_column(String(64))
+    token_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    claimed_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    lease_until: Mapped[datetime]
+    stored_events: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[str] = mapped_column(String(20), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    ended_at: Mapped[datetime | None]
+
+
+class RunEvent(Base):
+    """One event, numbered per attempt by its one writer."""
+
+    __tablename__ = "run_events"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    type: Mapped[str] = mapped_column(String(20))
+    body: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]
+
+
+class Artifact(Base):
+    """A file that an attempt made; its bytes lie in storage under their hash."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (UniqueConstraint("attempt_id", "name"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class Worker(Base):
+    """A worker as it last reported itself. A new boot id means that it was started anew."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    boot_id: Mapped[str] = mapped_column(String(64))
+    busy_run_id: Mapped[int | None] = mapped_column(BigInteger)
+    last_seen_at: Mapped[datetime]

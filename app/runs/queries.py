@@ -1,0 +1,162 @@
+"""Reads of runs, attempts, events, artifacts and workers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.errors import NotFound
+from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent, Worker
+
+
+def run(session: Session, run_id: int, *, lock: bool = False) -> Run:
+    """The run of this id, locked until the commit if asked (SQLite's writer is alone anyway). Raises NotFound."""
+    found = session.get(Run, run_id, with_for_update=lock or None)
+    if found is None:
+        raise NotFound(f"there is no run {run_id}")
+    return found
+
+
+def runs_of(session: Session, experiment_id: int) -> Sequence[Run]:
+    """The runs of an experiment, in the order in which they work."""
+    query = select(Run).join(ExperimentRun).where(ExperimentRun.experiment_id == experiment_id)
+    return session.scalars(query.order_by(Run.id)).all()
+
+
+def experiment_ids_of(session: Session, run_id: int) -> list[int]:
+    """The experiments that a run works for."""
+    query = select(ExperimentRun.experiment_id).where(ExperimentRun.run_id == run_id)
+    return list(session.scalars(query.order_by(ExperimentRun.experiment_id)))
+
+
+def shared_pretrain(session: Session, fingerprint: str) -> Run | None:
+    """A pretrain of this fingerprint that is done or under way: nobody pays for it twice."""
+    return session.scalar(
+        select(Run)
+        .where(
+            Run.kind == "pretrain",
+            Run.fingerprint == fingerprint,
+            Run.status.in_(("queued", "running", "finished")),
+            Run.cancel_requested.is_(False),
+        )
+        .order_by(Run.id)
+        .limit(1)
+    )
+
+
+def needed_by_others(session: Session, run_id: int, experiment_id: int) -> bool:
+    """Whether another experiment still has an unfinished run that waits for this one."""
+    link = aliased(ExperimentRun)
+    other = aliased(ExperimentRun)
+    waiting = (
+        select(link.experiment_id)
+        .join(other, other.experiment_id == link.experiment_id)
+        .join(Run, Run.id == other.run_id)
+        .where(
+            link.run_id == run_id,
+            link.experiment_id != experiment_id,
+            Run.pretrain_run_id == run_id,
+            Run.status.in_(("queued", "running")),
+            Run.cancel_requested.is_(False),
+        )
+    )
+    return bool(session.scalar(select(exists(waiting))))
+
+
+def waiting_for(session: Session, run_id: int) -> Sequence[Run]:
+    """Queued runs that wait for this pretrain."""
+    return session.scalars(select(Run).where(Run.pretrain_run_id == run_id, Run.status == "queued")).all()
+
+
+def ready_runs(session: Session, rung_before: datetime, limit: int) -> Sequence[Run]:
+    """Queued runs that wait for nothing and were not rung for lately, oldest first."""
+    pretrain = aliased(Run)
+    return session.scalars(
+        select(Run)
+        .outerjoin(pretrain, pretrain.id == Run.pretrain_run_id)
+        .where(
+            Run.status == "queued",
+            or_(Run.pretrain_run_id.is_(None), pretrain.status == "finished"),
+            or_(Run.rung_at.is_(None), Run.rung_at < rung_before),
+        )
+        .order_by(Run.queued_at, Run.id)
+        .limit(limit)
+    ).all()
+
+
+def current_attempt(session: Session, run: Run) -> Attempt | None:
+    """The attempt that holds the run, or the last one that did."""
+    return session.scalar(select(Attempt).where(Attempt.run_id == run.id, Attempt.number == run.attempt))
+
+
+def attempts_of(session: Session, run_id: int) -> Sequence[Attempt]:
+    """Every attempt at a run, first to last."""
+    return session.scalars(select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.number)).all()
+
+
+def attempt_by_token(session: Session, digest: str) -> Attempt | None:
+    """The attempt of this token's digest."""
+    return session.scalar(select(Attempt).where(Attempt.token_digest == digest))
+
+
+def open_attempts(
+    session: Session, *, worker: str | None = None, expired_at: datetime | None = None
+) -> Sequence[Attempt]:
+    """Attempts that hold a run: those of one worker, or those whose lease ended before a moment."""
+    query = select(Attempt).where(Attempt.outcome == "").order_by(Attempt.id)
+    if worker is not None:
+        query = query.where(Attempt.worker == worker)
+    if expired_at is not None:
+        query = query.where(Attempt.lease_until < expired_at)
+    return session.scalars(query).all()
+
+
+def lost_attempts(session: Session, run_id: int) -> int:
+    """How often a run lost its worker."""
+    query = select(func.count()).select_from(Attempt).where(Attempt.run_id == run_id, Attempt.outcome == "lost")
+    return session.scalar(query) or 0
+
+
+def events_of(
+    session: Session, attempt_ids: Sequence[int], *, limit: int, types: Sequence[str] = ()
+) -> Sequence[RunEvent]:
+    """The latest `limit` events of these attempts, in the order in which they were sent."""
+    query = select(RunEvent).where(RunEvent.attempt_id.in_(attempt_ids))
+    if types:
+        query = query.where(RunEvent.type.in_(types))
+    newest = session.scalars(query.order_by(RunEvent.attempt_id.desc(), RunEvent.number.desc()).limit(limit)).all()
+    return list(reversed(newest))
+
+
+def event_count(session: Session, attempt_ids: Sequence[int]) -> int:
+    """How many events these attempts sent."""
+    return session.scalar(select(func.count()).select_from(RunEvent).where(RunEvent.attempt_id.in_(attempt_ids))) or 0
+
+
+def artifacts_of(session: Session, run: Run) -> Sequence[Artifact]:
+    """The files of the run's latest attempt, by name."""
+    query = select(Artifact).join(Attempt, Attempt.id == Artifact.attempt_id)
+    return session.scalars(
+        query.where(Artifact.run_id == run.id, Attempt.number == run.attempt).order_by(Artifact.name)
+    ).all()
+
+
+def attempt_artifact(session: Session, attempt_id: int, name: str) -> Artifact | None:
+    """The file that an attempt sent under this name."""
+    return session.scalar(select(Artifact).where(Artifact.attempt_id == attempt_id, Artifact.name == name))
+
+
+def worker(session: Session, name: str) -> Worker | None:
+    """The worker of this name, if it ever reported."""
+    return session.get(Worker, name)
+
+
+def workers_seen(session: Session, since: datetime) -> Sequence[Worker]:
+    """Workers that reported themselves since a moment, by name."""
+    return session.scalars(select(Worker).where(Worker.last_seen_at >= since).order_by(Worker.name)).all()
+
+
+def queued_count(session: Session) -> int:
+    """How many runs wait."""
+    return session.scalar(select(func.count()).select_from(Run).where(Run.status == "queued")) or 0

@@ -1,0 +1,149 @@
+"""Who is asking, and what every request must pass: Host, origin of unsafe requests, headers of every answer.
+
+Open for one local user as long as the app is bound to loopback, the client is on loopback and no proxy stands between.
+Everything else needs a session cookie (pages) or `Authorization: Bearer` (programs). Routes say what they need with
+`Depends(member)`, `Depends(worker)`; an attempt's own token is checked in runs/api.py.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.accounts import queries, service
+from app.db import Database
+from app.errors import AppError, Forbidden, NotSignedIn
+from app.settings import LOOPBACK_HOSTS, Settings
+
+_PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded")
+_CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+#: Swagger UI's own page has an inline script and inline styles
+_DOCS_CSP = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks."""
+
+    name: str
+    scope: Literal["local", "member", "worker"]
+
+
+def require_safe_start(settings: Settings, database: Database) -> None:
+    """Refuse to start where others can reach the app but nobody has to sign in."""
+    if settings.on_loopback:
+        return
+    missing = []
+    if not settings.secret.get_secret_value():
+        missing.append("a secret (PAIRBOARD_SECRET=$(openssl rand -hex 32))")
+    with database.reading() as session:
+        if not queries.any_member(session):
+            missing.append("an account (pairboard user add NAME)")
+    if missing:
+        raise AppError(
+            f"PAIRBOARD_HOST={settings.host} can be reached from other machines; this needs {' and '.join(missing)}. "
+            "Without them pairboard runs on 127.0.0.1 only."
+        )
+
+
+def bearer(request: Request) -> str | None:
+    """The token of the Authorization header, if it has one."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+
+
+def actor(request: Request) -> Actor:
+    """Who asks. Raises NotSignedIn when nobody is known. Reads the database in a short session of its own."""
+    token = bearer(request)
+    if token:
+        database: Database = request.app.state.database
+        with database.reading() as session:
+            row = queries.live_token(session, service.digest(token))
+        if row is None:
+            raise NotSignedIn("this token is not known, or was revoked")
+        return Actor(row.name, "worker" if row.scope == "worker" else "member")
+    if _is_local(request):
+        return Actor("local", "local")
+    name = request.session.get("member")
+    if not isinstance(name, str):
+        raise NotSignedIn("sign in first, or send Authorization: Bearer <token>")
+    return Actor(name, "member")
+
+
+def member(request: Request) -> Actor:
+    """A person, or a program with a member's token."""
+    who = actor(request)
+    if who.scope == "worker":
+        raise Forbidden(f"the worker token {who.name!r} may only claim and serve runs: use a member's token")
+    return who
+
+
+def worker(request: Request) -> Actor:
+    """A worker with its token; the local user has none."""
+    if bearer(request) is None:
+        raise NotSignedIn("workers send Authorization: Bearer <worker token> (pairboard token add --scope worker)")
+    who = actor(request)
+    if who.scope != "worker":
+        raise Forbidden(
+            f"the token {who.name!r} is a member's: make a worker token (pairboard token add --scope worker)"
+        )
+    return who
+
+
+def _is_local(request: Request) -> bool:
+    settings: Settings = request.app.state.settings
+    client = request.client.host if request.client else ""
+    if not settings.on_loopback or any(name in request.headers for name in _PROXY_HEADERS):
+        return False
+    try:
+        return ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        return client in LOOPBACK_HOSTS
+
+
+class Gate:
+    """ASGI middleware: the Host allow-list on loopback (DNS rebinding), same-origin for unsafe requests, headers."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        extra = [host.strip().lower() for host in settings.allowed_hosts.split(",") if host.strip()]
+        self.hosts = {*LOOPBACK_HOSTS, *extra} if settings.on_loopback or extra else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["method"], headers)
+        if refusal:
+            await JSONResponse({"error": {"message": refusal, "fields": []}}, 403)(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                out.setdefault("X-Content-Type-Options", "nosniff")
+                out.setdefault("Referrer-Policy", "same-origin")
+                out.setdefault("Content-Security-Policy", _DOCS_CSP if scope["path"] == "/docs" else _CSP)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+    def _refusal(self, method: str, headers: Headers) -> str | None:
+        host = headers.get("host", "")
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+        if self.hosts is not None and name not in self.hosts:
+            return f"the Host {host!r} is not one of this server's: add it to PAIRBOARD_ALLOWED_HOSTS"
+        if method in {"GET", "HEAD", "OPTIONS"} or "authorization" in headers:
+            return None
+        if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+            return "this request comes from another site"
+        origin = headers.get("origin")
+        if origin and urlsplit(origin).netloc.lower() != host.lower():
+            return f"this request comes from {origin}, not from this site"
+        return None

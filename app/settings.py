@@ -1,0 +1,105 @@
+"""Everything the app reads from its environment: one frozen value a process, made in `load`.
+
+Called by cli (and by tests, which build Settings directly). Each field is the variable PAIRBOARD_<FIELD>.
+"""
+
+import difflib
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import AppError
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(BaseSettings):
+    """The defaults are the embedded set-up: SQLite and a broker of plain files in the data folder."""
+
+    model_config = SettingsConfigDict(env_prefix="PAIRBOARD_", frozen=True, extra="ignore")
+
+    data_dir: Path = Path("pairboard-data")
+    database_url: SecretStr = Field(SecretStr(""), description="empty: SQLite in the data folder")
+    broker_url: SecretStr = Field(SecretStr("filesystem://"), description="filesystem:// or redis://…")
+    queue: str = Field("pairboard", pattern=r"^[A-Za-z0-9_-]{1,60}$")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    secret: SecretStr = Field(SecretStr(""), description="signs session cookies; needed beyond loopback")
+    allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas")
+    lease_seconds: float = Field(900, ge=1, description="a worker silent for longer loses its run")
+    sweep_seconds: float = Field(2, ge=0.1, description="pause between looks at the queue")
+    max_upload_mb: int = Field(4096, ge=1)
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: SecretStr) -> SecretStr:
+        value = url.get_secret_value()
+        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("use sqlite:///file.db or postgresql://user:password@host/database")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("filesystem://", "redis://", "rediss://")):
+            raise ValueError("use filesystem:// (files in the data folder) or redis://host:6379/0")
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _long_secret(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < 32:
+            raise ValueError("at least 32 characters; make one with: openssl rand -hex 32")
+        return secret
+
+    @property
+    def database(self) -> str:
+        """The database address, password included: for engines, never for messages."""
+        return self.database_url.get_secret_value() or f"sqlite:///{(self.data_dir / 'pairboard.db').resolve()}"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the app."""
+        return self.host in LOOPBACK_HOSTS
+
+    @property
+    def worker_token_file(self) -> Path:
+        """Where `pairboard up` leaves the token of its own worker; readable by the owner alone."""
+        return self.data_dir / "worker-token"
+
+
+def load() -> Settings:
+    """Read the environment. Raises AppError that names each variable, its value and the way out."""
+    problems = [*_unknown_names()]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            name = "PAIRBOARD_" + "_".join(str(part) for part in item["loc"]).upper()
+            secret = name in {"PAIRBOARD_SECRET", "PAIRBOARD_DATABASE_URL", "PAIRBOARD_BROKER_URL"}
+            value = "(hidden)" if secret else repr(os.environ.get(name))
+            problems.append(f"{name}={value}: {item['msg'].removeprefix('Value error, ')}")
+        raise AppError("\n".join(problems)) from error
+    if problems:
+        raise AppError("\n".join(problems))
+    return settings
+
+
+def _unknown_names() -> list[str]:
+    """A misspelt variable would silently leave the default in force."""
+    known = {f"PAIRBOARD_{name.upper()}" for name in Settings.model_fields}
+    unknown = [
+        name
+        for name in os.environ
+        if name.startswith("PAIRBOARD_")
+        and name not in known
+        and not name.startswith(("PAIRBOARD_WORKER_", "PAIRBOARD_TEST_"))
+    ]
+    problems = []
+    for name in sorted(unknown):
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+        problems.append(f"{name} is not a setting of pairboard: {hint}")
+    return problems

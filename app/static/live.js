@@ -1,0 +1,45 @@
+// Refreshes every element with data-live="address": fetches the fragment and puts it in place when it has changed.
+// Slower while nothing happens, not at all while the tab is hidden. Without this file pages work, and are reloaded by hand.
+const FAST_MS = 1000;
+const SLOW_MS = 5000;
+
+for (const element of document.querySelectorAll("[data-live]")) {
+  watch(element);
+}
+
+function watch(element) {
+  let shown = null;
+  let done = element.querySelector("[data-live-done]") !== null;
+
+  async function look() {
+    let pause = SLOW_MS;
+    if (!document.hidden) {
+      try {
+        const answer = await fetch(element.dataset.live, { headers: { Accept: "text/html" } });
+        if (answer.ok) {
+          const html = await answer.text();
+          if (shown !== null && html !== shown) pause = FAST_MS;
+          if (html !== shown) replace(element, html);
+          shown = html;
+          const over = element.querySelector("[data-live-done]") !== null;
+          if (over && !done && "liveReload" in element.dataset) location.reload();
+          done = over;
+          if (element.querySelector("progress")) pause = FAST_MS;
+        }
+        element.classList.toggle("stale", !answer.ok);
+      } catch {
+        element.classList.add("stale"); // the server is away: what is shown may be old, and looks so
+      }
+    }
+    if (!done) setTimeout(look, pause);
+  }
+
+  if (!done) setTimeout(look, FAST_MS);
+}
+
+function replace(element, html) {
+  if (element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return;
+  const open = [...element.querySelectorAll("details")].map((item) => item.open);
+  element.innerHTML = html;
+  element.querySelectorAll("details").forEach((item, index) => (item.open = open[index] ?? item.open));
+}

@@ -1,0 +1,106 @@
+"""Files by their hash: uploads and artifacts lie in data_dir/storage/ab/abcdef…; equal bytes are stored once.
+
+A file is written beside its place, hashed, synced and renamed: a half-written one is never taken for whole.
+"""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from app.errors import AppError, TooLarge
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that is in storage."""
+
+    sha256: str
+    size: int
+    path: Path
+
+
+class Storage:
+    """The folder of files by hash."""
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.root = root
+        self.max_bytes = max_bytes
+
+    def path(self, sha256: str) -> Path:
+        """Where the file of this hash lies, or would."""
+        return self.root / sha256[:2] / sha256
+
+    def incoming(self) -> "Incoming":
+        """A place to write a new file to; see Incoming."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Incoming(self)
+
+    def store(self, source: BinaryIO) -> Stored:
+        """Copy a readable file into storage."""
+        with self.incoming() as incoming:
+            while chunk := source.read(CHUNK):
+                incoming.write(chunk)
+            return incoming.keep()
+
+
+class Incoming:
+    """A file on its way in. `write`, then `keep`; leaving the block without `keep` removes it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        handle, name = tempfile.mkstemp(prefix="incoming-", dir=storage.root)
+        self._file = os.fdopen(handle, "wb")
+        self.path = Path(name)
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append. Raises TooLarge beyond the limit of PAIRBOARD_MAX_UPLOAD_MB."""
+        self.size += len(chunk)
+        if self.size > self._storage.max_bytes:
+            raise TooLarge(
+                f"the file is larger than {self._storage.max_bytes >> 20} MiB: raise PAIRBOARD_MAX_UPLOAD_MB to take it"
+            )
+        self._hash.update(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise AppError(f"the file could not be written to {self._storage.root}: {error}") from error
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+        return self._hash.hexdigest()
+
+    def flush(self) -> None:
+        """Make what was written readable under `path`."""
+        self._file.flush()
+
+    def keep(self) -> Stored:
+        """Sync and rename into place; a file of the same bytes that is there already stays."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        target = self._storage.path(self.sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(self.path, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return Stored(self.sha256, self.size, target)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)

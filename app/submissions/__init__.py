@@ -1,0 +1,1 @@
+"""Online scores: what the contest said of a prediction file."""

@@ -1,0 +1,123 @@
+"""`pairboard up`: the web server and one worker as children of one process, that ends them both.
+
+The children hold our pipe as their stdin: should this process be killed, they notice and go. A worker or web server
+that dies is started again.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from app import schema
+from app.accounts import queries, service
+from app.db import Database
+from app.security import require_safe_start
+from app.settings import Settings
+
+STOP_AFTER_S = 20.0
+LONGEST_PAUSE_S = 30.0
+#: names to bind to, under which nobody can be called
+_EVERYWHERE = {"0.0.0.0", "::", "localhost"}  # noqa: S104 - names to compare with
+
+
+def run(settings: Settings, *, with_worker: bool = True) -> int:
+    """Migrate, start, wait for Ctrl-C or SIGTERM, stop. Raises AppError when it is not safe to start."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database)
+    schema.upgrade(database.write_engine)
+    require_safe_start(settings, database)
+    _worker_token(settings, database)
+    database.dispose()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    children = [Child("web", [sys.executable, "-m", "app", "web", "--die-with-parent"], {})]
+    if with_worker:
+        host = "127.0.0.1" if settings.host in _EVERYWHERE else settings.host
+        server = f"http://{host}:{settings.port}"
+        children.append(
+            Child("worker", [sys.executable, "-m", "worker", "--die-with-parent"], {"PAIRBOARD_WORKER_SERVER": server})
+        )
+    _say(
+        f"pairboard on http://{settings.host}:{settings.port} (data in {settings.data_dir.resolve()}; Ctrl-C stops it)"
+    )
+    try:
+        while not stop.wait(0.2):
+            for child in children:
+                child.keep_running()
+    finally:
+        for child in reversed(children):  # the worker first: it tells the web server that its run goes back
+            child.stop()
+    return 0
+
+
+def _worker_token(settings: Settings, database: Database) -> None:
+    """The token of our own worker, kept in a file that only the owner reads."""
+    file = settings.worker_token_file
+    if file.is_file():
+        with database.reading() as session:
+            if queries.live_token(session, service.digest(file.read_text().strip())):
+                return
+    with database.writing() as session:
+        plain = service.issue_token(session, "pairboard up", "worker")
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(plain)
+
+
+@dataclass
+class Child:
+    """A process that should run; started again when it dies, after a pause that grows while it keeps dying."""
+
+    name: str
+    command: list[str]
+    extra_env: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause: float = 0.5
+
+    def keep_running(self) -> None:
+        """Start it, or start it again."""
+        now = time.monotonic()
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                if now - self.started_at > 60:
+                    self.pause = 0.5
+                return
+            if now - self.started_at < self.pause:
+                return
+            self._close()
+            _say(f"{self.name} ended ({code}); starting it again")
+            self.pause = min(self.pause * 2, LONGEST_PAUSE_S)
+        self.started_at = now
+        # its own session: Ctrl-C in the terminal reaches us alone, and we stop the children in order
+        self.process = subprocess.Popen(
+            self.command, env={**os.environ, **self.extra_env}, stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def stop(self) -> None:
+        """SIGTERM, then after a while SIGKILL to whatever it started."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_AFTER_S)
+        except subprocess.TimeoutExpired:
+            _say(f"{self.name} does not stop; killing it")
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,111 @@
+"""What every route needs: the session of the request, and rendering a page from its dataclass."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import jinja2
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
+from starlette.templating import Jinja2Templates
+
+from app import queue
+from app.db import Database
+from app.schema import folder
+from app.settings import Settings
+from app.storage import Storage
+
+STATIC = Path(__file__).resolve().parent / "static"
+
+
+def _session(request: Request) -> Iterator[Session]:
+    """Request = transaction: commits before the answer leaves (function scope), then rings for the runs noted."""
+    database: Database = request.app.state.database
+    if request.method in {"GET", "HEAD"}:
+        with database.reading() as session:
+            yield session
+        return
+    with database.writing() as session:
+        yield session
+    if ids := queue.noted(session):
+        doorbell: queue.Doorbell = request.app.state.doorbell
+        doorbell.ring(ids)
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _storage(request: Request) -> Storage:
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+SessionDep = Annotated[Session, Depends(_session, scope="function")]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+StorageDep = Annotated[Storage, Depends(_storage)]
+
+
+@cache
+def templates() -> Jinja2Templates:
+    """The template engine; an undefined name is an error. Every template ends in .html: others would not be escaped."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters["ago"] = ago
+    env.filters["duration"] = duration
+    env.filters["bytes"] = in_bytes
+    env.globals["static"] = static_url
+    return Jinja2Templates(env=env)
+
+
+def page(request: Request, template: str, context: Any, status_code: int = 200) -> HTMLResponse:
+    """Render `template` with the fields of a page dataclass."""
+    values = {field.name: getattr(context, field.name) for field in fields(context)}
+    values["signed_in"] = request.scope.get("session", {}).get("member", "")
+    return templates().TemplateResponse(request, template, values, status_code=status_code)
+
+
+@cache
+def static_url(name: str) -> str:
+    """Address of a file of ours; changes with its content, so that browsers may keep it for good."""
+    return f"/static/{name}?v={(STATIC / name).stat().st_mtime_ns:x}"
+
+
+def ago(moment: datetime | None) -> str:
+    """`3 min ago`; the template puts the exact time beside it."""
+    if moment is None:
+        return "never"
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    if seconds < 5:
+        return "just now"
+    return f"{duration(seconds)} ago"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`, `5 d`."""
+    seconds = max(0, round(seconds))
+    if seconds < 100:
+        return f"{seconds} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    if seconds < 172_800:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86400} d"
+
+
+def in_bytes(size: int) -> str:
+    """`1.2 MB`, in powers of 1000 as disks are sold."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} B"

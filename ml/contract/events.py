@@ -1,0 +1,159 @@
+"""What a run says while it works: one JSON object a line on stdout, then rows in the database.
+
+ml writes all but the last two; the worker writes `returned` and `cancelled`, and `failed` for a child that died.
+The first field of each line, `type`, tells which event it is.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from ml.contract.job import RunKind
+from ml.contract.scores import Scores
+from ml.contract.strict import Strict
+
+
+class Started(Strict):
+    """First event: where and with what the run works."""
+
+    type: Literal["started"] = "started"
+    device: str
+    device_name: str
+    threads: int
+    code_version: str
+    python: str
+    torch: str
+    transformers: str
+
+
+class Log(Strict):
+    """A line for the person who reads the run's page."""
+
+    type: Literal["log"] = "log"
+    level: Literal["info", "warning", "error"] = "info"
+    message: str
+
+
+class DataRead(Strict):
+    """What was read, and the split by its hash. `split_sha256` is of the sorted row numbers of the valid part."""
+
+    type: Literal["data_read"] = "data_read"
+    unit: Literal["ids", "characters", "words"]
+    train_rows: int
+    valid_rows: int
+    test_rows: int
+    vocab_size: int
+    unknown_rate: float
+    components: int
+    largest_component_rows: int
+    split_sha256: str
+
+
+class Progress(Strict):
+    """Where training stands. `loss` is the mean since the last progress event; `seconds_left` is of this stage."""
+
+    type: Literal["progress"] = "progress"
+    stage: RunKind
+    step: int
+    total_steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    samples_per_second: float
+    seconds_left: float
+
+
+class Evaluated(Strict):
+    """Valid scores on the way, after a pass of finetuning."""
+
+    type: Literal["evaluated"] = "evaluated"
+    epoch: float
+    scores: Scores
+
+
+class Artifact(Strict):
+    """A file that the run made. `path` is relative to the out folder; the worker carries it before the event."""
+
+    type: Literal["artifact"] = "artifact"
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Verified(Strict):
+    """A fresh process loaded the checkpoint and its predictions were the same to the bit."""
+
+    type: Literal["verified"] = "verified"
+    rows: int
+    predictions_sha256: str
+
+
+class Scored(Strict):
+    """The final scores of a split; only ever sent after `verified`."""
+
+    type: Literal["scored"] = "scored"
+    split: Literal["train", "valid"]
+    rows: int
+    scores: Scores
+
+
+class Finished(Strict):
+    """Last event of a run that did all it was asked for."""
+
+    type: Literal["finished"] = "finished"
+    seconds: float
+
+
+class Failed(Strict):
+    """Last event of a run that could not. `reason` is one sentence for a person; `detail` the traceback or log tail."""
+
+    type: Literal["failed"] = "failed"
+    reason: str
+    detail: str = ""
+
+
+class Returned(Strict):
+    """Last event of an attempt whose worker stops: the run goes back to the queue."""
+
+    type: Literal["returned"] = "returned"
+    reason: str
+
+
+class Cancelled(Strict):
+    """Last event of an attempt that a person stopped."""
+
+    type: Literal["cancelled"] = "cancelled"
+
+
+Event = Annotated[
+    Started
+    | Log
+    | DataRead
+    | Progress
+    | Evaluated
+    | Artifact
+    | Verified
+    | Scored
+    | Finished
+    | Failed
+    | Returned
+    | Cancelled,
+    Field(discriminator="type"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+LAST_EVENTS = (Finished, Failed, Returned, Cancelled)
+
+
+class EventBatch(Strict):
+    """Consecutive events of one attempt. `first` is the number of events[0]; numbers start at 1. Empty: a heartbeat."""
+
+    first: int = Field(ge=1)
+    events: tuple[Event, ...] = ()
+
+
+class EventAnswer(Strict):
+    """The app's answer: how far the attempt's events are stored, and whether to go on."""
+
+    stored: int
+    stop: bool

@@ -1,0 +1,53 @@
+"""What a worker is given for one attempt at a run: `job.json`, and the files it names beside it."""
+
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from ml.contract.experiment import ExperimentConfig
+from ml.contract.pair_file import PairFileLayout
+from ml.contract.strict import Strict
+
+RunKind = Literal["pretrain", "finetune"]
+Role = Literal["train", "test", "pretrained"]
+
+
+class JobInput(Strict):
+    """A file that the job reads. `path` is relative to the folder of job.json."""
+
+    role: Role
+    path: str
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+    layout: PairFileLayout | None = None
+    rows: int | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+            raise ValueError(f"path {path!r} leaves the job's folder: inputs lie beside job.json")
+        return path
+
+
+class Job(Strict):
+    """One attempt at one run. `python -m ml job.json out/` does it, on any machine that holds the inputs.
+
+    role train and test: a pair file with the layout it was accepted with and its count of good rows.
+    role pretrained: the files of a finished pretrain run (weights, config, vocabulary), all in one folder.
+    """
+
+    run_id: int
+    attempt: int = Field(ge=1)
+    kind: RunKind
+    config: ExperimentConfig
+    inputs: tuple[JobInput, ...]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1, description="CPU threads of torch; null: the machine's physical cores")
+
+    def inputs_of(self, role: Role) -> tuple[JobInput, ...]:
+        """The inputs with this role, in order."""
+        return tuple(item for item in self.inputs if item.role == role)

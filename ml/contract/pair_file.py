@@ -1,0 +1,259 @@
+"""How a file of sentence pairs is laid out, how that is found out, and how its rows are read.
+
+The same reader serves the app (report on upload) and ml (training), so both always see the same rows. Lines end at
+"\\n" alone (str.splitlines would also end them at U+2028 and others); tabs divide fields without any quoting (a bare
+double quote is text); comma files are read by the csv module line by line, so that no quote joins two rows.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pydantic import Field
+
+from ml.contract.strict import Strict
+
+FileKind = Literal["train", "test"]
+LONGEST_LINE = 1 << 20
+SAMPLE_ROWS = 1000
+SHOWN_TEXT = 200
+
+_LABEL_NAMES = {"label", "labels", "quality", "is_duplicate", "target", "score", "gold_label", "y", "标签", "类别"}
+_TEXT_NAMES = re.compile(
+    r"^(#?[12ab] ?string|(sentence|sent|text|question|query|q|s|title|string)[ _-]?[12ab]"
+    r"|(句子|文本|问题)[一二12ab]|premise|hypothesis)$",
+    re.IGNORECASE,
+)
+_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+
+
+class PairFileLayout(Strict):
+    """Where things stand in a pair file. Column numbers start at 0."""
+
+    delimiter: Literal["\t", ","] = "\t"
+    header: bool = False
+    text_columns: tuple[int, int] = (0, 1)
+    label_column: int | None = Field(None, ge=0)
+    columns: int = Field(ge=2, description="fields a row must have")
+    skip_bad_rows: bool = Field(False, description="a person said to load the file without its bad rows")
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """A row that can be used. `label` is None in a test file."""
+
+    line: int
+    a: str
+    b: str
+    label: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that can't be used, and why. `text` is its beginning."""
+
+    line: int
+    reason: str
+    text: str
+
+
+def sniff(
+    path: Path,
+    kind: FileKind,
+    *,
+    header: bool | None = None,
+    label_column: int | None = None,
+    text_columns: tuple[int, int] | None = None,
+) -> PairFileLayout:
+    """Find the layout from the first rows; what the caller says wins.
+
+    Raises ValueError that names the file, the line, what stands there and what to do.
+    """
+    rows = _sample(path)
+    if not rows:
+        raise ValueError(f"{path.name} has no rows: a pair file has one pair a line, divided by a tab or a comma")
+    delimiter: Literal["\t", ","] = "\t" if any("\t" in text for _, text in rows) else ","
+    fields = [_split(text, delimiter) for _, text in rows]
+    width = _commonest([len(row) for row in fields])
+    if width < 2:
+        line, text = rows[0]
+        raise ValueError(
+            f"{path.name}, line {line}: {text[:SHOWN_TEXT]!r} has neither a tab nor a comma: "
+            "divide the two sentences by a tab"
+        )
+    names = [name.strip() for name in fields[0]] if len(fields[0]) == width else []
+    named_label = next((i for i, name in enumerate(names) if name.lower() in _LABEL_NAMES), None)
+    named_texts = [i for i, name in enumerate(names) if _TEXT_NAMES.match(name)]
+    if header is None:
+        header = (named_label is not None and not _is_label(names[named_label])) or len(named_texts) >= 2
+    named_label, named_texts = (named_label, named_texts) if header else (None, [])
+    body = [row for row in fields[header:] if len(row) == width]
+    if label_column is None:
+        label_column = named_label if named_label is not None else _find_label(body, width, kind)
+        if label_column is not None and text_columns and label_column in text_columns:
+            label_column = None
+    if text_columns is None:
+        text_columns = _find_texts(path, width, label_column, named_texts)
+    _check(path, width, kind, label_column, text_columns)
+    if label_column is not None and not header and rows and kind == "train" and len(body) > 1:
+        header = (
+            len(fields[0]) == width
+            and not _is_label(fields[0][label_column])
+            and _mostly_labels(body[1:], label_column)
+        )
+    return PairFileLayout(
+        delimiter=delimiter, header=header, text_columns=text_columns, label_column=label_column, columns=width
+    )
+
+
+def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[PairRow | BadRow]:
+    """Every row of the file, good or bad, with its line number; memory does not grow with the file.
+
+    A train row needs a label (0 or 1) and two sides. A test row is bad only when it can't be read at all, since
+    predictions answer a test file line by line.
+    """
+    first = layout.text_columns[0]
+    second = layout.text_columns[1]
+    with path.open("rb") as file:
+        for line, raw, bad in _lines(file):
+            if layout.header and line == 1:
+                continue
+            if bad:
+                yield BadRow(line, bad, raw[:SHOWN_TEXT])
+                continue
+            fields = _split(raw, layout.delimiter)
+            if len(fields) != layout.columns:
+                found = "an empty line" if not raw.strip() else f"{len(fields)} fields instead of {layout.columns}"
+                yield BadRow(line, found, _shown(raw))
+                continue
+            a, b = fields[first].strip(), fields[second].strip()
+            if kind == "test":
+                yield PairRow(line, a, b, None)
+            elif not a or not b:
+                yield BadRow(
+                    line, "the first sentence is empty" if not a else "the second sentence is empty", _shown(raw)
+                )
+            else:
+                yield _labelled(line, a, b, raw, fields, layout)
+
+
+def _labelled(line: int, a: str, b: str, raw: str, fields: list[str], layout: PairFileLayout) -> PairRow | BadRow:
+    if layout.label_column is None:
+        return BadRow(line, "there is no label column", _shown(raw))
+    text = fields[layout.label_column].strip()
+    label = _LABELS.get(text)
+    if label is None:
+        return BadRow(line, f"the label is {text[:50]!r}, not 0 or 1" if text else "the label is missing", _shown(raw))
+    return PairRow(line, a, b, label)
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, str, str]]:
+    """(line number from 1, text without its end, what is wrong with it). The last, empty line is no line."""
+    number = 0
+    while raw := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(raw) > LONGEST_LINE:
+            while raw and not raw.endswith(b"\n"):
+                start, raw = raw[:SHOWN_TEXT], file.readline(LONGEST_LINE)
+                if len(raw) == 0:
+                    break
+            yield number, start.decode("utf-8", "replace"), f"the line is longer than {LONGEST_LINE} bytes"
+            continue
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if b"\0" in raw:
+            yield number, raw.decode("utf-8", "replace"), "it holds NUL bytes (is the file UTF-16? save it as UTF-8)"
+            continue
+        try:
+            yield number, raw.decode("utf-8"), ""
+        except UnicodeDecodeError as error:
+            wrong = raw[error.start : error.end]
+            yield (
+                number,
+                raw.decode("utf-8", "replace"),
+                f"byte {error.start + 1} ({wrong!r}) is not UTF-8: save the file as UTF-8",
+            )
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    if delimiter == "\t":
+        return text.split("\t")
+    try:
+        return next(csv.reader([text], strict=False), [""])
+    except csv.Error:  # a lone carriage return in a field, or a field over the csv module's limit
+        return [text]
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}… ({len(text)} characters)"
+
+
+def _sample(path: Path) -> list[tuple[int, str]]:
+    """The first readable, non-empty lines. Raises ValueError for a file that is not UTF-8 text at all."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ValueError(f"{path.name} is UTF-16: save it as UTF-8")
+        if start == b"PK\x03\x04" or start[:2] == b"\x1f\x8b":
+            raise ValueError(f"{path.name} is a compressed file: unpack it and upload the text file in it")
+        file.seek(0)
+        found = []
+        for line, text, bad in _lines(file):
+            if not bad and text.strip():
+                found.append((line, text))
+            if len(found) >= SAMPLE_ROWS or line > 10 * SAMPLE_ROWS:
+                break
+        return found
+
+
+def _commonest(numbers: list[int]) -> int:
+    return max(set(numbers), key=lambda number: (numbers.count(number), number))
+
+
+def _is_label(text: str) -> bool:
+    return text.strip() in _LABELS
+
+
+def _mostly_labels(body: list[list[str]], column: int) -> bool:
+    """Most of the rows that say anything there say 0 or 1."""
+    said = [row[column] for row in body if row[column].strip()]
+    return bool(said) and sum(map(_is_label, said)) > 0.5 * len(said)
+
+
+def _find_label(body: list[list[str]], width: int, kind: FileKind) -> int | None:
+    """Last, then first column; two columns have no place for a label."""
+    if width < 3:
+        return None
+    del kind
+    return next((column for column in (width - 1, 0) if _mostly_labels(body, column)), None)
+
+
+def _find_texts(path: Path, width: int, label: int | None, named: list[int]) -> tuple[int, int]:
+    if len(named) >= 2:
+        return named[0], named[1]
+    rest = [column for column in range(width) if column != label]
+    if len(rest) < 2 or (len(rest) > 2 and not (label is None and width == 2)):
+        raise ValueError(
+            f"{path.name} has {width} columns and no header that names two sentences: say which columns they are, "
+            "counted from 0 (text_column_a, text_column_b), or name them sentence1 and sentence2 in a header"
+        )
+    return rest[0], rest[1]
+
+
+def _check(path: Path, width: int, kind: FileKind, label: int | None, texts: tuple[int, int]) -> None:
+    for name, column in (("label column", label), ("text column", texts[0]), ("text column", texts[1])):
+        if column is not None and not 0 <= column < width:
+            raise ValueError(f"{path.name} has {width} columns (0 to {width - 1}); there is no {name} {column}")
+    if texts[0] == texts[1] or label in texts:
+        raise ValueError(
+            f"{path.name}: the label and the two sentences must be three different columns, not {label}, {texts}"
+        )
+    if kind == "train" and label is None:
+        raise ValueError(
+            f"{path.name} has {width} columns and none of 0 and 1: a train file needs a label, first or last "
+            "(a file without labels is a test file)"
+        )

@@ -1,0 +1,32 @@
+"""One seed, many independent streams of random numbers: a change in masking never moves the split."""
+
+import random
+from typing import Literal
+
+import numpy as np
+import torch
+
+Stream = Literal["split", "shuffle", "mask", "weights"]
+_NUMBERS: dict[str, int] = {"split": 1, "shuffle": 2, "mask": 3, "weights": 4}
+
+
+def numpy_stream(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:
+    """NumPy's generator of `stream`; `index` tells passes apart."""
+    return np.random.default_rng([seed, _NUMBERS[stream], index])
+
+
+def torch_stream(seed: int, stream: Stream) -> torch.Generator:
+    """A generator of torch on the CPU for `stream`."""
+    return torch.Generator().manual_seed(_whole(seed, stream))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators: they draw the first weights and dropout."""
+    whole = _whole(seed, "weights")
+    random.seed(whole)
+    np.random.seed(whole % 2**32)
+    torch.manual_seed(whole)
+
+
+def _whole(seed: int, stream: Stream) -> int:
+    return int(np.random.SeedSequence([seed, _NUMBERS[stream]]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,103 @@
+"""Proves that a checkpoint gives the same predictions in a fresh process, to the bit. Called by run; a program itself.
+
+"Reloading the model gives another result" is a known plague (a vocabulary saved in another order, a head left out).
+A score that cannot be had again from the files is worth nothing, so it is not told before this has passed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from transformers import BertForSequenceClassification
+
+from ml.checkpoint import load, read_valid_rows
+from ml.contract.events import Verified
+from ml.contract.job import Job
+from ml.contract.lifeline import die_with_parent
+from ml.errors import RunError
+from ml.machine import set_up
+from ml.pairs import read_test, read_train
+from ml.predict import Probabilities, predict
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Probabilities of label 1: of the valid rows (ascending row number), and of the test file (None without one)."""
+
+    valid_N: Probabilities
+    test_N: Probabilities | None
+
+    @property
+    def parts(self) -> dict[str, Probabilities]:
+        """The parts there are, by name."""
+        return {"valid": self.valid_N} | ({} if self.test_N is None else {"test": self.test_N})
+
+
+def verify(job_path: Path, folder: Path, ours: Predictions) -> Verified:
+    """Have a fresh process predict from the files in `folder`, and compare. Raises RunError when a bit differs."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".verify-") as scratch:
+        _start_fresh(folder, job_path, Path(scratch))
+        for name, mine_N in ours.parts.items():
+            compare(name, mine_N, np.load(Path(scratch) / f"{name}.npy", allow_pickle=False))
+    all_bytes = b"".join(part.tobytes() for part in ours.parts.values())
+    return Verified(rows=sum(map(len, ours.parts.values())), predictions_sha256=sha256(all_bytes).hexdigest())
+
+
+def compare(name: str, ours_N: Probabilities, theirs_N: Probabilities) -> None:
+    """Raise RunError unless both are the same bytes; it tells how many rows differ and by how much at most."""
+    if ours_N.shape != theirs_N.shape:
+        raise RunError(f"the saved model predicts {len(theirs_N)} {name} rows in a fresh process, not {len(ours_N)}")
+    if ours_N.tobytes() == theirs_N.tobytes():
+        return
+    differing = int(np.sum(ours_N.view(np.int64) != theirs_N.view(np.int64)))
+    raise RunError(
+        f"the saved model does not predict the same in a fresh process: {differing} of {len(ours_N)} {name} rows "
+        f"differ, by {np.abs(ours_N - theirs_N).max():.3g} at most; its scores are not kept, run it again"
+    )
+
+
+def _start_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
+    """Run this module as a program. Its stdin is a pipe that we hold: if we die, it ends, and so does the child."""
+    command = [sys.executable, "-m", "ml.verify", str(folder), str(job_path), str(scratch)]
+    with (scratch / "stderr").open("w+b") as errors:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=errors, stderr=errors) as child:
+            # not communicate(): it would close the pipe, and the child take that for our death
+            code = child.wait()
+        errors.seek(0)
+        text = errors.read().decode("utf-8", "replace").strip()
+    if code != 0:
+        last = text.splitlines()[-1] if text else "no message"
+        raise RunError(f"the saved model cannot be loaded in a fresh process (exit code {code}): {last}")
+
+
+def main() -> None:
+    """`python -m ml.verify folder job.json scratch`: load `folder`, predict, write valid.npy and test.npy."""
+    die_with_parent()
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    for name in ("folder", "job", "scratch"):
+        parser.add_argument(name, type=Path)
+    args = parser.parse_args()
+    job = Job.model_validate_json(args.job.read_bytes())
+    for name, probabilities_N in predict_from_disk(args.folder, args.job.parent, job).parts.items():
+        np.save(args.scratch / f"{name}.npy", probabilities_N, allow_pickle=False)
+
+
+def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:
+    """Predict valid and test with nothing but the files in `folder` and the job's inputs."""
+    machine = set_up(job)
+    model, tokens = load(folder, BertForSequenceClassification, machine.device)
+    valid = tokens.encode(read_train(inputs, job), np.array(read_valid_rows(folder), dtype=np.int64))
+    test = read_test(inputs, job)
+    return Predictions(
+        predict(model, valid, machine.device),
+        None if test is None else predict(model, tokens.encode(test), machine.device),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The worker's calls to the app, typed. Three kinds of failure, since each asks for something else."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+from pydantic import BaseModel
+
+from ml.contract.events import Event, EventAnswer, EventBatch
+from ml.contract.job import Job
+
+CHUNK = 1 << 20
+
+
+class Away(Exception):
+    """The app did not answer, or answered that it failed: try again later."""
+
+
+class Stale(Exception):
+    """The attempt no longer holds its run: stop and drop its work."""
+
+
+class Rejected(Exception):
+    """The app will never take this: say so on the run."""
+
+
+class Claim(BaseModel):
+    """The answer to a claim."""
+
+    job: Job
+    token: str
+    lease_seconds: float
+
+
+class Client:
+    """One connection pool to the app. Thread-safe."""
+
+    def __init__(self, server: str, worker_token: str, worker: str, boot_id: str) -> None:
+        self._http = httpx2.Client(base_url=f"{server.rstrip('/')}/api/v1", timeout=httpx2.Timeout(30, connect=5))
+        self._worker_token = worker_token
+        self._who = {"worker": worker, "boot_id": boot_id}
+
+    def report(self, busy_run_id: int | None) -> None:
+        """This worker lives, idle or busy."""
+        self._call("POST", "/workers/heartbeat", self._worker_token, json={**self._who, "busy_run_id": busy_run_id})
+
+    def claim(self, run_id: int) -> Claim:
+        """Take a run. Raises Stale when it is not to be had."""
+        answer = self._call("POST", f"/runs/{run_id}/claim", self._worker_token, json=self._who)
+        return Claim.model_validate_json(answer.content)
+
+    def heartbeat(self, run_id: int, token: str) -> EventAnswer:
+        """The attempt lives even when ml is silent."""
+        return EventAnswer.model_validate_json(self._call("POST", f"/runs/{run_id}/heartbeat", token).content)
+
+    def send(self, run_id: int, token: str, first: int, events: tuple[Event, ...]) -> EventAnswer:
+        """Deliver consecutive events."""
+        body = EventBatch(first=first, events=events).model_dump_json()
+        headers = {"Content-Type": "application/json"}
+        answer = self._call("POST", f"/runs/{run_id}/events", token, content=body, headers=headers)
+        return EventAnswer.model_validate_json(answer.content)
+
+    def upload(self, run_id: int, token: str, name: str, path: Path, sha256: str) -> None:
+        """Send a file of the run, streamed."""
+
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+
+        headers = {"X-Content-SHA256": sha256, "Content-Type": "application/octet-stream"}
+        self._call("PUT", f"/runs/{run_id}/artifacts/{name}", token, content=chunks(), headers=headers)
+
+    def download(self, run_id: int, token: str, sha256: str, target: Path) -> None:
+        """Fetch an input to `target`. Raises Away when what arrived is not what its hash says."""
+        headers = {"Authorization": f"Bearer {token}"}
+        digest = hashlib.sha256()
+        try:
+            with self._http.stream("GET", f"/runs/{run_id}/inputs/{sha256}", headers=headers) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    _raise(answer)
+                with target.open("wb") as file:
+                    for chunk in answer.iter_bytes(CHUNK):
+                        digest.update(chunk)
+                        file.write(chunk)
+        except httpx2.TransportError as error:
+            raise Away(f"{type(error).__name__}: {error}") from error
+        if digest.hexdigest() != sha256:
+            raise Away(f"input {sha256[:12]}… arrived with another hash")
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        token: str,
+        *,
+        json: object = None,
+        content: str | Iterator[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx2.Response:
+        sent = {"Authorization": f"Bearer {token}", **(headers or {})}
+        try:
+            answer = self._http.request(method, path, json=json, content=content, headers=sent)
+        except httpx2.TransportError as error:
+            raise Away(f"{type(error).__name__}: {error}") from error
+        if answer.is_error:
+            _raise(answer)
+        return answer
+
+
+def _raise(answer: httpx2.Response) -> None:
+    try:
+        message = str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = answer.text[:200]
+    text = f"{answer.status_code} {message}"
+    if answer.status_code >= 500 or answer.status_code in {408, 429}:
+        raise Away(text)
+    if answer.status_code in {401, 403, 409}:
+        raise Stale(text)
+    raise Rejected(text)

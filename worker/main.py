@@ -1,0 +1,134 @@
+"""The worker process: a Celery consumer of one thread, and a thread that tells the app that we live.
+
+Threads pool of one, acknowledged early, nothing prefetched, no result backend: the row in the app is the truth and the
+message only a doorbell. (The prefork pool hoards messages and did not stop on SIGTERM; a late acknowledgement starts
+a run twice once it outlasts the broker's visibility timeout.)
+"""
+
+import fcntl
+import logging
+import os
+import sys
+import threading
+import uuid
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+from celery import Celery
+from celery.platforms import SecurityWarning
+from celery.signals import worker_ready, worker_shutting_down
+
+from ml.contract.lifeline import die_with_parent
+from worker.client import Away, Client, Rejected, Stale
+from worker.settings import SettingsError, WorkerSettings, load
+from worker.tasks import Carrier
+
+log = logging.getLogger("worker")
+TASK = "pairboard.run"
+
+
+def main() -> int:
+    """`python -m worker`. Ends with 2 when the environment does not make a worker."""
+    logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
+    for noisy in ("httpx2", "kombu.connection"):  # kombu notes that the file broker has no host name
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if "--die-with-parent" in sys.argv[1:]:
+        die_with_parent()
+    try:
+        settings = load()
+        lock = hold_name(settings)
+    except SettingsError as error:
+        print(f"pairboard worker: {error}", file=sys.stderr)  # noqa: T201 - before there is a log to write to
+        return 2
+    with lock:
+        serve(settings)
+    return 0
+
+
+def hold_name(settings: WorkerSettings) -> IO[str]:
+    """Two workers of one name would take each other's runs for lost: the name is locked while the process lives."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    lock = Path(settings.folder / "lock").open("w")  # noqa: SIM115 - held as long as the process lives
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise SettingsError(
+            f"a worker named {settings.worker_name!r} runs here already: give this one another PAIRBOARD_WORKER_NAME"
+        ) from error
+    return lock
+
+
+def serve(settings: WorkerSettings) -> None:
+    """Deliver what an earlier process left, then wait for the doorbell until SIGTERM."""
+    client = Client(settings.server, settings.token.get_secret_value(), settings.worker_name, uuid.uuid4().hex)
+    carrier = Carrier(settings, client)
+    carrier.deliver_leftovers()  # before the first report: that one frees what this name held
+    celery = make_celery(settings, carrier)
+    presence = threading.Thread(target=_report, args=(settings, carrier), name="presence", daemon=True)
+    worker_ready.connect(lambda **_: presence.start(), weak=False)
+    worker_shutting_down.connect(lambda **_: carrier.stop(), weak=False)
+    log.info("%s serves queue %s of %s", settings.worker_name, settings.queue, settings.server)
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # root may: only JSON is accepted, nothing is unpickled
+    options = ["--quiet", "worker", "--pool", "threads", "--concurrency", "1", "--loglevel", "WARNING"]
+    options += ["--queues", settings.queue, "--hostname", f"{settings.worker_name}@%h"]
+    celery.worker_main([*options, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+def make_celery(settings: WorkerSettings, carrier: Carrier) -> Celery:
+    """The consumer. Its broker options mirror app/queue.py, which worker must not import."""
+    broker = settings.broker_url.get_secret_value()
+    celery = Celery("pairboard-worker", broker=broker)
+    celery.conf.update(
+        task_default_queue=settings.queue,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=broker.startswith("redis"),
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(broker, settings.data_dir),
+    )
+
+    @celery.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
+    def run(run_id: int) -> None:
+        carrier.carry(run_id)
+
+    return celery
+
+
+def _transport_options(broker: str, data_dir: Path) -> dict[str, Any]:
+    if not broker.startswith("filesystem"):
+        return {"socket_timeout": 30, "socket_connect_timeout": 5}
+    folder = (data_dir / "broker").resolve()
+    for name in ("messages", "control", "taken"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(folder / "messages"),
+        "data_folder_out": str(folder / "messages"),
+        "control_folder": str(folder / "control"),
+        "processed_folder": str(folder / "taken"),
+        "polling_interval": 0.2,
+    }
+
+
+def _report(settings: WorkerSettings, carrier: Carrier) -> None:
+    """Every few seconds, until the worker stops. The app may be away; a refused token is final."""
+    was_away = False
+    while not carrier.stopping.is_set():
+        try:
+            carrier.report()
+            was_away = False
+        except Away as error:
+            if not was_away:
+                log.warning("the app at %s is away: %s", settings.server, error)
+            was_away = True
+        except (Stale, Rejected) as error:
+            log.error("the app at %s does not take this worker: %s", settings.server, error)
+            os.kill(os.getpid(), 15)
+            return
+        carrier.stopping.wait(settings.heartbeat_seconds)

@@ -1,0 +1,76 @@
+"""Everything a worker reads from its environment: one frozen value a process."""
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """PAIRBOARD_WORKER_<FIELD>. Broker, queue and data folder are the app's own variables."""
+
+    model_config = SettingsConfigDict(env_prefix="PAIRBOARD_WORKER_", frozen=True, extra="ignore")
+
+    server: str = Field("http://127.0.0.1:8000", pattern=r"^https?://")
+    token: SecretStr = SecretStr("")
+    name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._@:-]{0,99})?$")
+    dir: Path | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1)
+    heartbeat_seconds: float = Field(10, gt=0)
+    broker_url: SecretStr = Field(SecretStr("filesystem://"), validation_alias="PAIRBOARD_BROKER_URL")
+    data_dir: Path = Field(Path("pairboard-data"), validation_alias="PAIRBOARD_DATA_DIR")
+    queue: str = Field("pairboard", validation_alias="PAIRBOARD_QUEUE")
+
+    @field_validator("token")
+    @classmethod
+    def _is_a_token(cls, token: SecretStr) -> SecretStr:
+        if token.get_secret_value() and not token.get_secret_value().startswith("pb-worker_"):
+            raise ValueError(
+                "a worker's token begins with pb-worker_; make one with: pairboard token add --scope worker"
+            )
+        return token
+
+    @property
+    def worker_name(self) -> str:
+        """The name under which the app knows this worker; the host's unless set."""
+        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:80].lstrip("._-") or "worker"
+
+    @property
+    def folder(self) -> Path:
+        """Where attempts, spooled events and fetched files lie."""
+        return (self.dir or self.data_dir / "worker" / self.worker_name).resolve()
+
+
+class SettingsError(Exception):
+    """The environment does not make a worker; the message says which variable and what to do."""
+
+
+def load() -> WorkerSettings:
+    """Read the environment. Without PAIRBOARD_WORKER_TOKEN the token file of `pairboard up` is used, if it is there."""
+    known = {f"PAIRBOARD_WORKER_{name.upper()}" for name in WorkerSettings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith("PAIRBOARD_WORKER_") and name not in known)
+    if unknown:
+        raise SettingsError(f"{unknown[0]} is not a setting of the worker: known are {', '.join(sorted(known))}")
+    try:
+        settings = WorkerSettings()
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False, include_input=False):
+            field = str(item["loc"][0])
+            name = field if field.startswith("PAIRBOARD_") else f"PAIRBOARD_WORKER_{field.upper()}"
+            lines.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from error
+    if settings.token.get_secret_value():
+        return settings
+    file = settings.data_dir / "worker-token"
+    if not file.is_file():
+        raise SettingsError(
+            f"no worker token: set PAIRBOARD_WORKER_TOKEN (pairboard token add --scope worker), or start the app with "
+            f"`pairboard up`, which leaves one in {file}"
+        )
+    return settings.model_copy(update={"token": SecretStr(file.read_text().strip())})

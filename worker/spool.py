@@ -1,0 +1,90 @@
+"""The folder of one attempt: everything needed to go on delivering after a restart.
+
+job.json  token  inputs/  out/  events.jsonl (line n is event n)  delivered (how many lines the app has)
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from ml.contract.events import EVENT, LAST_EVENTS, Event
+from ml.contract.job import Job
+
+
+class Spool:
+    """Events wait here, on disk, until the app has stored them. Safe for one writing and one reading thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._events = folder / "events.jsonl"
+        self._delivered = folder / "delivered"
+        self.changed = threading.Condition()
+        self.written = self._count()
+        self.delivered = int(self._delivered.read_text()) if self._delivered.is_file() else 0
+
+    @classmethod
+    def create(cls, root: Path, job: Job, token: str) -> "Spool":
+        """A new attempt's folder."""
+        folder = root / f"{job.run_id}-{job.attempt}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "job.json").write_text(job.model_dump_json(indent=1))
+        handle = os.open(folder / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(token)
+        return cls(folder)
+
+    @property
+    def job(self) -> Job:
+        """What the attempt works on."""
+        return Job.model_validate_json((self.folder / "job.json").read_bytes())
+
+    @property
+    def token(self) -> str:
+        """The attempt's own token."""
+        return (self.folder / "token").read_text()
+
+    def append(self, event: Event) -> None:
+        """Write an event down and wake the courier."""
+        with self.changed:
+            with self._events.open("ab") as file:
+                file.write(event.model_dump_json().encode() + b"\n")
+                file.flush()
+                if isinstance(event, LAST_EVENTS):
+                    os.fsync(file.fileno())
+            self.written += 1
+            self.changed.notify_all()
+
+    def after(self, number: int, limit: int) -> list[Event]:
+        """Up to `limit` events behind the first `number`."""
+        if not self._events.is_file():
+            return []
+        with self._events.open("rb") as file:
+            lines = [
+                line for index, line in enumerate(file) if number <= index < number + limit and line.endswith(b"\n")
+            ]
+        return [EVENT.validate_json(line) for line in lines]
+
+    def mark(self, delivered: int) -> None:
+        """Remember how many events the app has."""
+        with self.changed:
+            self.delivered = delivered
+            beside = self._delivered.with_suffix(".new")
+            beside.write_text(str(delivered))
+            beside.replace(self._delivered)
+            self.changed.notify_all()
+
+    def ended(self) -> bool:
+        """Whether the last event is written."""
+        last = self.after(self.written - 1, 1) if self.written else []
+        return bool(last) and isinstance(last[0], LAST_EVENTS)
+
+    def _count(self) -> int:
+        """Whole lines; a torn one at the end, from a crash in the middle of a write, is cut off."""
+        if not self._events.is_file():
+            return 0
+        with self._events.open("rb+") as file:
+            data = file.read()
+            whole = data.rfind(b"\n") + 1
+            if whole != len(data):
+                file.truncate(whole)
+        return data.count(b"\n")

@@ -1,0 +1,180 @@
+"""One run, from claim to delivery: what the Celery task does."""
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from ml.contract.events import LAST_EVENTS, Cancelled, Event, Failed, Returned
+from ml.contract.job import Job
+from worker.child import Child
+from worker.client import Away, Client, Rejected, Stale
+from worker.courier import Courier
+from worker.settings import WorkerSettings
+from worker.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+class Carrier:
+    """Carries one run at a time. `stopping` is set when the worker has to go."""
+
+    def __init__(self, settings: WorkerSettings, client: Client) -> None:
+        self._settings, self._client = settings, client
+        self._attempts = settings.folder / "attempts"
+        self._cache = settings.folder / "cache"
+        self.stopping = threading.Event()
+        self._current: Current | None = None
+
+    def carry(self, run_id: int) -> None:
+        """Claim the run and see it through. A run that another has, or that ended, is left alone."""
+        if self.stopping.is_set():
+            return
+        try:
+            claim = self._client.claim(run_id)
+        except Stale as error:
+            log.info("run %s: %s", run_id, error)
+            return
+        except (Away, Rejected) as error:
+            log.warning("run %s could not be claimed: %s", run_id, error)  # the sweeper rings again
+            return
+        job = claim.job.model_copy(update={"device": self._settings.device, "threads": self._settings.threads})
+        log.info("run %s (%s), attempt %s", job.run_id, job.kind, job.attempt)
+        spool = Spool.create(self._attempts, job, claim.token)
+        current = self._current = Current(spool, self.stopping)
+        try:
+            self._see_through(current)
+        finally:
+            self._current = None
+
+    def _see_through(self, current: "Current") -> None:
+        courier = Courier(self._client, current.spool, on_stop=current.cancel, on_stale=current.abandon)
+        courier.start()
+        try:
+            self._fetch(current)
+            if current.stopped_by is None:
+                current.train()
+        except Rejected as error:
+            current.spool.append(Failed(reason=f"an input could not be fetched: {error}"))
+        except Stale:
+            current.abandon()
+        except OSError as error:
+            current.spool.append(Failed(reason=f"the worker's disk failed: {error}"))
+        current.append_end()
+        if courier.close(self.stopping):
+            shutil.rmtree(current.spool.folder, ignore_errors=True)
+
+    def _fetch(self, current: "Current") -> None:
+        """Every input into the attempt's folder; a file that was fetched once is taken from the cache."""
+        job, token = current.spool.job, current.spool.token
+        self._cache.mkdir(parents=True, exist_ok=True)
+        for item in job.inputs:
+            kept = self._cache / item.sha256
+            pause = 0.5
+            while not kept.is_file() and current.stopped_by is None:
+                beside = kept.with_suffix(".new")
+                try:
+                    self._client.download(job.run_id, token, item.sha256, beside)
+                    beside.replace(kept)
+                except Away as error:
+                    log.warning("run %s waits for an input: %s", job.run_id, error)
+                    self.stopping.wait(pause)
+                    pause = min(pause * 2, 10)
+            target = current.spool.folder / item.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if kept.is_file() and not target.exists():
+                _link(kept, target)
+
+    def report(self) -> None:
+        """Called every few seconds by the presence thread: this worker lives, and so does its attempt."""
+        current = self._current
+        self._client.report(current.job.run_id if current else None)
+        if current is not None and not current.spool.ended():
+            try:
+                if self._client.heartbeat(current.job.run_id, current.spool.token).stop:
+                    current.cancel()
+            except Stale:
+                current.abandon()
+
+    def stop(self) -> None:
+        """The worker has to go: the run returns to the queue."""
+        self.stopping.set()
+        if current := self._current:
+            current.stop("returned")
+
+    def deliver_leftovers(self) -> None:
+        """After a restart: attempts that had ended are delivered to the last event, the others are dropped."""
+        for folder in sorted(self._attempts.glob("*-*")) if self._attempts.is_dir() else []:
+            try:
+                spool = Spool(folder)
+                if spool.ended() and spool.delivered < spool.written:
+                    log.info("delivering what %s left: %s events", folder.name, spool.written - spool.delivered)
+                    Courier(self._client, spool, on_stop=_nothing, on_stale=_nothing).deliver()
+            except (OSError, ValueError) as error:
+                log.error("the attempt in %s can't be read (%s); its run starts again", folder, error)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Current:
+    """The attempt under way, and why it was stopped if it was."""
+
+    def __init__(self, spool: Spool, worker_stopping: threading.Event) -> None:
+        self.spool = spool
+        self.job: Job = spool.job
+        self.stopped_by: str | None = "returned" if worker_stopping.is_set() else None
+        self._child: Child | None = None
+        self._lock = threading.Lock()
+
+    def train(self) -> None:
+        """Start the trainer and write down what it says, until it ends."""
+        with self._lock:
+            if self.stopped_by is not None:
+                return
+            self._child = Child(self.spool.folder)
+        try:
+            for event in self._child.events():
+                if not (self.stopped_by and isinstance(event, Failed)):  # that it was killed is no news
+                    self.spool.append(event)
+        finally:
+            self._child.stop()
+            self._child.close()
+
+    def append_end(self) -> None:
+        """The last word when the trainer was stopped before it had one."""
+        if self.spool.ended() or self.stopped_by in {None, "stale"}:
+            return
+        end: Event = Cancelled() if self.stopped_by == "cancelled" else Returned(reason="its worker was stopped")
+        assert isinstance(end, LAST_EVENTS)  # noqa: S101 - or the courier would wait for ever
+        self.spool.append(end)
+
+    def cancel(self) -> None:
+        """A person wants it stopped."""
+        self.stop("cancelled")
+
+    def abandon(self) -> None:
+        """Another attempt holds the run: nothing of this one counts any more."""
+        self.stop("stale")
+
+    def stop(self, why: str) -> None:
+        """End the trainer; the first reason counts."""
+        with self._lock:
+            if self.stopped_by is not None:
+                return
+            self.stopped_by = why
+            child = self._child
+        if child is not None:
+            threading.Thread(target=child.stop, name="stop-child", daemon=True).start()
+
+
+def _link(source: Path, target: Path) -> None:
+    """One copy on disk where the disk can."""
+    with contextlib.suppress(OSError):
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)
+
+
+def _nothing() -> None:
+    """A delivered attempt has no trainer left to stop."""
