@@ -47,6 +47,7 @@ def post_online_score(
         raise Refused(str(error), [FieldError("value", str(error), repr(score.value))]) from error
     if key is not None and not 1 <= len(key) <= 200:
         raise Refused(f"the Idempotency-Key has {len(key)} characters: 1 to 200, a UUID for example")
+    session.refresh(experiment, with_for_update=True)  # the same key twice at once: the second waits for the first
     if key and (earlier := queries.score_by_key(session, experiment.id, key)):
         if (earlier.value, earlier.note) != (score.value, score.note):
             raise Conflict(

@@ -1,0 +1,135 @@
+"""The real processes of a set-up: a web server and a worker, started, killed and stopped by a test."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 120.0
+
+
+class SetUp:
+    """pairboard on a free port, with its own database, broker and data folder."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.folder = folder
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("PAIRBOARD_")}
+        self.env = {
+            **plain,
+            "PAIRBOARD_DATA_DIR": str(folder / "data"),
+            "PAIRBOARD_PORT": str(port),
+            "PAIRBOARD_SWEEP_SECONDS": "0.5",
+            "PAIRBOARD_WORKER_SERVER": self.url,
+            "PAIRBOARD_WORKER_HEARTBEAT_SECONDS": "1",
+            **env,
+        }
+        self.http = httpx2.Client(base_url=self.url, timeout=30)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def cli(self, *args: str) -> str:
+        """`pairboard <args>`: its stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *args], env=self.env, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def prepare(self) -> None:
+        """Migrate, and make the worker's token."""
+        self.cli("migrate")
+        self.env["PAIRBOARD_WORKER_TOKEN"] = self.cli("token", "add", "test", "--scope", "worker").strip()
+
+    def start_web(self) -> None:
+        """The web server, until it answers."""
+        self._start("web", "app", "web")
+        self.until(lambda: self._answers(), "the web server to answer")
+
+    def start_worker(self) -> None:
+        """A worker."""
+        self._start("worker", "worker")
+
+    def _start(self, name: str, module: str, *args: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *args], env=self.env, cwd=ROOT, stdout=log, stderr=log
+            )
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.http.get("/health").is_success)
+        except httpx2.TransportError:
+            return False
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self, name: str) -> int:
+        """SIGTERM; the exit code."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(30)
+
+    def until(self, holds: Callable[[], Any], what: str) -> Any:
+        """Wait until `holds()` is true, and return it; fails with the processes' logs."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            for name, process in self._running.items():
+                assert process.poll() is None, f"{name} ended with {process.returncode}\n{self.logs()}"
+            if found := holds():
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"waited {PATIENCE_S} s for {what}\n{self.logs()}")
+
+    def logs(self) -> str:
+        """What the processes wrote."""
+        return "\n".join(f"== {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.folder.glob("*.log")))
+
+    def experiment(self, number: int) -> dict[str, Any]:
+        """GET /api/v1/experiments/{id}."""
+        found: dict[str, Any] = self.http.get(f"/api/v1/experiments/{number}").raise_for_status().json()
+        return found
+
+    def finished(self, number: int) -> dict[str, Any]:
+        """Wait for the experiment's end, which must be a good one."""
+
+        def ended() -> dict[str, Any] | None:
+            found = self.experiment(number)
+            return found if found["status"] not in {"queued", "running"} else None
+
+        found: dict[str, Any] = self.until(ended, f"experiment {number} to end")
+        assert found["status"] == "finished", f"{found}\n{self.logs()}"
+        return found
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        self.http.close()
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def set_up(folder: Path, **env: str) -> Iterator[SetUp]:
+    """A prepared set-up whose processes are gone afterwards."""
+    made = SetUp(folder, **env)
+    try:
+        made.prepare()
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,105 @@
+"""kill -9 in the middle: the run starts again by itself, its scores stand once, and nothing that was said is lost."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.factories import TINY
+from tests.processes import SetUp, set_up
+from tests.test_straight_line import make_contest
+
+#: trains for several seconds: long enough to be hit
+LONGER: dict[str, Any] = {**TINY, "pretrain": None, "finetune": {**TINY["finetune"], "num_train_epochs": 150}}
+
+
+def queue(line: SetUp, config: dict[str, Any]) -> int:
+    body = {"name": "hit", "config": config}
+    number: int = line.http.post("/api/v1/contests/oppo/experiments", json=body).raise_for_status().json()["id"]
+    return number
+
+
+def training(line: SetUp, number: int) -> bool:
+    """Whether progress beyond the first step has arrived."""
+    progress = line.experiment(number)["runs"][-1]["progress"]
+    return progress is not None and progress["step"] > 10
+
+
+def scores_stand_once(found: dict[str, Any]) -> None:
+    counted = Counter((score["split"], score["metric"]) for score in found["scores"])
+    assert len(counted) == 8
+    assert set(counted.values()) == {1}
+
+
+def test_a_killed_worker(tmp_path: Path) -> None:
+    with set_up(tmp_path) as line:
+        line.start_web()
+        line.start_worker()
+        make_contest(line)
+        number = queue(line, LONGER)
+        line.until(lambda: training(line, number), "training to begin")
+        line.kill("worker")
+        line.start_worker()
+        found = line.finished(number)
+        assert found["runs"][0]["attempt"] == 2
+        scores_stand_once(found)
+
+
+def test_a_worker_that_never_comes_back(tmp_path: Path) -> None:
+    """Another worker takes the run over once the lease has ended."""
+    with set_up(tmp_path, PAIRBOARD_LEASE_SECONDS="3") as line:
+        line.start_web()
+        line.start_worker()
+        make_contest(line)
+        number = queue(line, LONGER)
+        line.until(lambda: training(line, number), "training to begin")
+        line.kill("worker")
+        line.env["PAIRBOARD_WORKER_NAME"] = "another"
+        line.start_worker()
+        found = line.finished(number)
+        assert found["runs"][0]["attempt"] == 2
+        scores_stand_once(found)
+
+
+def test_a_killed_web_server(tmp_path: Path) -> None:
+    """The run ends while nobody listens; its scores arrive after the restart."""
+    with set_up(tmp_path) as line:
+        line.start_web()
+        line.start_worker()
+        make_contest(line)
+        number = queue(line, LONGER)
+        line.until(lambda: training(line, number), "training to begin")
+        line.kill("web")
+        spools = line.folder / "data" / "worker"
+        line.until(
+            lambda: any('"type":"finished"' in path.read_text() for path in spools.rglob("events.jsonl")),
+            "the run to finish",
+        )
+        line.start_web()
+        found = line.finished(number)
+        assert found["runs"][0]["attempt"] == 1
+        scores_stand_once(found)
+
+
+def test_a_stopped_worker_gives_its_run_back(tmp_path: Path) -> None:
+    """SIGTERM: the run returns to the queue at once, and costs nobody an attempt's lease."""
+    with set_up(tmp_path) as line:
+        line.start_web()
+        line.start_worker()
+        make_contest(line)
+        number = queue(line, LONGER)
+        line.until(lambda: training(line, number), "training to begin")
+        assert line.stop("worker") == 0
+        assert line.experiment(number)["runs"][0]["status"] == "queued"
+
+
+def test_cancelling_stops_the_trainer(tmp_path: Path) -> None:
+    with set_up(tmp_path) as line:
+        line.start_web()
+        line.start_worker()
+        make_contest(line)
+        number = queue(line, {**LONGER, "finetune": {**LONGER["finetune"], "num_train_epochs": 1000}})
+        line.until(lambda: training(line, number), "training to begin")
+        assert line.http.post(f"/api/v1/experiments/{number}/cancel").is_success
+        line.until(lambda: line.experiment(number)["status"] == "cancelled", "the run to be cancelled")
+        after = queue(line, {**TINY, "pretrain": None})
+        scores_stand_once(line.finished(after))  # the worker is free again
