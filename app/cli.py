@@ -8,7 +8,6 @@ from typing import Annotated, Literal, cast
 import typer
 import uvicorn
 
-from app import demo as demo_run
 from app import schema, up
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
@@ -57,6 +56,8 @@ def demo(
     preset: Annotated[str, typer.Option(help="what to run; see `pairboard presets`")] = "demo",
 ) -> None:
     """One real experiment from file to leaderboard, in a folder that is removed afterwards."""
+    from app import demo as demo_run  # here: scikit-learn takes a second, and no other command needs it
+
     sys.exit(demo_run.run(data, preset))
 
 

@@ -113,8 +113,8 @@ def test_from_the_form_to_a_filled_row(line: SetUp) -> None:
     assert {metric for split, metric in scores if split == "valid"} == {"roc_auc", "accuracy", "f1", "log_loss"}
     assert done["config"]["encoder"] | TINY["encoder"] == done["config"]["encoder"]
 
-    finetune = done["runs"][1]["id"]
-    predictions = line.http.get(f"/api/v1/runs/{finetune}/artifacts/test_predictions.tsv").text.splitlines()
+    artifacts = f"/api/v1/runs/{done['runs'][1]['id']}/artifacts"
+    predictions = line.http.get(f"{artifacts}/test_predictions.tsv").text.splitlines()
     assert len(predictions) == 40
     assert all(0 < float(p) < 1 for p in predictions)
 
@@ -133,7 +133,8 @@ def test_from_the_form_to_a_filled_row(line: SetUp) -> None:
     assert all(text in table for text in ("first 一号", f"{scores['valid', 'roc_auc']:.5f}", "0.8778"))
 
     # a second experiment that differs in finetuning alone does not pay for its pretrain again
-    changes = {"config": {**TINY, "finetune": {**TINY["finetune"], "learning_rate": 5e-4}}, "name": "second"}
+    finetune = {**done["config"]["finetune"], "learning_rate": 5e-4}
+    changes = {"config": {**done["config"], "finetune": finetune}, "name": "second"}
     second = line.http.post("/api/v1/contests/oppo/experiments", json=changes).raise_for_status().json()
     again = line.finished(second["id"])
     assert again["runs"][0]["id"] == done["runs"][0]["id"]
