@@ -34,6 +34,7 @@ class SetUp:
             "PAIRBOARD_SWEEP_SECONDS": "0.5",
             "PAIRBOARD_WORKER_SERVER": self.url,
             "PAIRBOARD_WORKER_HEARTBEAT_SECONDS": "1",
+            "PAIRBOARD_WORKER_THREADS": "1",
             **env,
         }
         self.http = httpx2.Client(base_url=self.url, timeout=30)

@@ -9,7 +9,7 @@ from tests.processes import SetUp, set_up
 from tests.test_straight_line import make_contest
 
 #: trains for several seconds: long enough to be hit
-LONGER: dict[str, Any] = {**TINY, "pretrain": None, "finetune": {**TINY["finetune"], "num_train_epochs": 150}}
+LONGER: dict[str, Any] = {**TINY, "pretrain": None, "finetune": {**TINY["finetune"], "num_train_epochs": 60}}
 
 
 def queue(line: SetUp, config: dict[str, Any]) -> int:
@@ -40,7 +40,7 @@ def test_a_killed_worker(tmp_path: Path) -> None:
         line.kill("worker")
         line.start_worker()
         found = line.finished(number)
-        assert found["runs"][0]["attempt"] == 2
+        assert len(found["runs"][0]["attempts"]) == 2
         scores_stand_once(found)
 
 
@@ -56,7 +56,7 @@ def test_a_worker_that_never_comes_back(tmp_path: Path) -> None:
         line.env["PAIRBOARD_WORKER_NAME"] = "another"
         line.start_worker()
         found = line.finished(number)
-        assert found["runs"][0]["attempt"] == 2
+        assert len(found["runs"][0]["attempts"]) == 2
         scores_stand_once(found)
 
 
@@ -76,7 +76,7 @@ def test_a_killed_web_server(tmp_path: Path) -> None:
         )
         line.start_web()
         found = line.finished(number)
-        assert found["runs"][0]["attempt"] == 1
+        assert len(found["runs"][0]["attempts"]) == 1
         scores_stand_once(found)
 
 

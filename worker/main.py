@@ -31,8 +31,9 @@ TASK = "pairboard.run"
 def main() -> int:
     """`python -m worker`. Ends with 2 when the environment does not make a worker."""
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
-    for noisy in ("httpx2", "kombu.connection"):  # kombu notes that the file broker has no host name
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("worker").setLevel(logging.INFO)  # or Celery's --loglevel would silence us too
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # warns that the file broker has no host name
     if "--die-with-parent" in sys.argv[1:]:
         die_with_parent()
     try:
