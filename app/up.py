@@ -4,8 +4,10 @@ The children hold our pipe as their stdin: should this process be killed, they n
 that dies is started again.
 """
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -46,6 +48,8 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
         f"pairboard on http://{settings.host}:{settings.port} (data in {settings.data_dir.resolve()}; Ctrl-C stops it)"
     )
     try:
+        children[0].keep_running()
+        _until_it_listens(settings, stop)  # a worker that starts first would report that the server is away
         while not stop.wait(0.2):
             for child in children:
                 child.keep_running()
@@ -53,6 +57,15 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
         for child in reversed(children):  # the worker first: it tells the web server that its run goes back
             child.stop()
     return 0
+
+
+def _until_it_listens(settings: Settings, stop: threading.Event) -> None:
+    """Wait for the web server's port, but not for ever: a worker does without it for a while."""
+    host = "127.0.0.1" if settings.host in _EVERYWHERE else settings.host
+    deadline = time.monotonic() + STOP_AFTER_S
+    while time.monotonic() < deadline and not stop.wait(0.1):
+        with contextlib.suppress(OSError), socket.create_connection((host, settings.port), timeout=1):
+            return
 
 
 def _worker_token(settings: Settings, database: Database) -> None:

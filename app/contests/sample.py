@@ -157,7 +157,7 @@ class _Meaning:
 
 
 def write_sample(
-    train: Path, test: Path, answers: Path, *, rows: int = 4000, test_rows: int = 1000, seed: int = 7
+    train: Path, test: Path, answers: Path, *, rows: int = 8000, test_rows: int = 1000, seed: int = 7
 ) -> None:
     """Write a train file (a, b, label), a test file (a, b) and the test's answers (0 or 1 a line).
 
