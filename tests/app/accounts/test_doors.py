@@ -1,0 +1,123 @@
+"""Who gets in: the local user on loopback, members and tokens elsewhere, and nobody from another site."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app import schema
+from app.accounts import service as accounts
+from app.db import Database
+from app.errors import AppError, Conflict, Refused
+from app.main import create_app
+from app.settings import Settings
+
+SECRET = "s" * 40
+
+
+def prepared(folder: Path, **changes: object) -> Settings:
+    settings = Settings(data_dir=folder / "data", sweep_seconds=600, **changes)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database)
+    schema.upgrade(database.write_engine)
+    database.dispose()
+    return settings
+
+
+def add_member(settings: Settings) -> None:
+    database = Database(settings.database)
+    with database.writing() as session:
+        accounts.add_member(session, "ada", "correct horse battery")
+    database.dispose()
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Iterator[FastAPI]:
+    """The app bound to every address, with its secret and one member."""
+    settings = prepared(tmp_path, host="0.0.0.0", secret=SECRET)
+    add_member(settings)
+    app = create_app(settings)
+    yield app
+    app.state.database.dispose()
+
+
+def visitor(app: FastAPI, ip: str = "10.0.0.9", host: str = "bench.example") -> TestClient:
+    return TestClient(app, base_url=f"http://{host}", client=(ip, 4000), follow_redirects=False)
+
+
+def test_it_does_not_start_open_to_others(tmp_path: Path) -> None:
+    bare = prepared(tmp_path, host="0.0.0.0")
+    with pytest.raises(AppError, match=r"PAIRBOARD_HOST=0\.0\.0\.0 .* a secret .* and an account"):
+        create_app(bare)
+    with pytest.raises(AppError, match=r"needs an account \(pairboard user add NAME\)"):
+        create_app(prepared(tmp_path, host="0.0.0.0", secret=SECRET))
+    add_member(bare)
+    with pytest.raises(AppError, match=r"needs a secret \(PAIRBOARD_SECRET="):
+        create_app(bare)
+
+
+def test_strangers_sign_in_first(public: FastAPI) -> None:
+    with visitor(public) as stranger:
+        assert stranger.get("/").headers["location"] == "/sign-in"
+        refused = stranger.get("/api/v1/contests")
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert stranger.post("/api/v1/contests", json={"name": "x"}).status_code == 401
+        assert stranger.get("/health").status_code == 200
+        wrong = stranger.post("/sign-in", data={"name": "ada", "password": "wrong"})
+        assert wrong.status_code == 401
+        assert "do not belong together" in wrong.text
+        right = stranger.post("/sign-in", data={"name": "ada", "password": "correct horse battery"})
+        assert (right.status_code, right.headers["location"]) == (303, "/")
+        assert stranger.get("/").status_code == 200
+        stranger.post("/sign-out")
+        assert stranger.get("/").status_code == 303
+
+
+def test_beyond_loopback_even_the_own_machine_signs_in(public: FastAPI) -> None:
+    with visitor(public, ip="127.0.0.1", host="127.0.0.1") as local:
+        assert local.get("/api/v1/contests").status_code == 401
+
+
+def test_tokens(public: FastAPI) -> None:
+    with public.state.database.writing() as session:
+        member = accounts.issue_token(session, "ci", "member")
+        worker = accounts.issue_token(session, "gpu", "worker")
+    with visitor(public) as program:
+        for token, status in ((member, 200), (worker, 403), ("pb-member_guessed", 401), ("", 401)):
+            answer = program.get("/api/v1/contests", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == status, answer.text
+        beat = {"worker": "w", "boot_id": "12345678", "busy_run_id": None}
+        for token, status in ((worker, 200), (member, 403)):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert program.post("/api/v1/workers/heartbeat", json=beat, headers=headers).status_code == status
+
+
+def test_loopback_is_open_to_its_user_alone(tmp_path: Path) -> None:
+    app = create_app(prepared(tmp_path))
+    with visitor(app, ip="127.0.0.1", host="127.0.0.1:8000") as local:
+        assert local.get("/api/v1/contests").status_code == 200
+        assert local.get("/api/v1/contests", headers={"X-Forwarded-For": "1.2.3.4"}).status_code == 401
+        rebound = local.get("/api/v1/contests", headers={"Host": "evil.example"})
+        assert rebound.status_code == 403
+        assert "PAIRBOARD_ALLOWED_HOSTS" in rebound.json()["error"]["message"]
+        for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            assert local.post("/api/v1/contests", json={"name": "x"}, headers=headers).status_code == 403
+        own = local.post("/api/v1/contests", json={"name": "x"}, headers={"Origin": "http://127.0.0.1:8000"})
+        assert own.status_code == 201
+    with visitor(app, ip="10.0.0.9", host="127.0.0.1:8000") as stranger:
+        assert stranger.get("/api/v1/contests").status_code == 401
+    app.state.database.dispose()
+
+
+def test_members_are_checked(tmp_path: Path) -> None:
+    settings = prepared(tmp_path)
+    add_member(settings)
+    database = Database(settings.database)
+    with database.writing() as session:
+        with pytest.raises(Conflict, match="there is a member 'ada' already"):
+            accounts.add_member(session, "ada", "another password")
+        with pytest.raises(Refused, match="at least 10 characters"):
+            accounts.add_member(session, "bob", "short")
+    database.dispose()
