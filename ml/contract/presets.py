@@ -11,7 +11,7 @@ def demo() -> ExperimentConfig:
         data=DataConfig(max_length=48),
         encoder=EncoderConfig(num_hidden_layers=2, hidden_size=128, num_attention_heads=2, intermediate_size=512),
         pretrain=PretrainConfig(num_train_epochs=4, learning_rate=1e-3),
-        finetune=FinetuneConfig(num_train_epochs=5, learning_rate=5e-4),
+        finetune=FinetuneConfig(num_train_epochs=4, learning_rate=5e-4),
     )
 
 
