@@ -118,7 +118,8 @@ def _refuse_bad(name: str, kind: FileKind, report: FileReport, *, skip_bad_rows:
             else "mend the file, or say that it should be loaded without its bad rows"
         )
         raise Refused(
-            f"{name} has {report.bad_rows} bad rows of {report.rows + report.bad_rows}; "
+            f"{name} has {report.bad_rows} bad row{'s' if report.bad_rows > 1 else ''} of "
+            f"{report.rows + report.bad_rows}; "
             f"the first is line {first.line}: {first.reason}. Nothing was loaded: {way_out}.",
             [FieldError(f"line {item.line}", item.reason, item.text) for item in report.bad_examples],
             report.model_dump(mode="json"),

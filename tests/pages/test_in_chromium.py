@@ -1,0 +1,132 @@
+"""A new user in a real browser: contest, upload, form, live progress, three scores; on a desk and on a phone."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.factories import TINY, pair_text
+from tests.processes import SetUp, set_up
+from tests.test_straight_line import flat
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+#: PAIRBOARD_TEST_SCREENSHOTS=folder keeps what the browser showed
+SHOTS = os.environ.get("PAIRBOARD_TEST_SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
+    with set_up(tmp_path_factory.mktemp("pages")) as made:
+        made.start_web()
+        made.start_worker()
+        yield made
+
+
+@pytest.fixture(params=list(SIZES))
+def page(request: pytest.FixtureRequest, chromium: str, line: SetUp) -> Iterator[Page]:
+    """A page of that width whose scripts throw nothing and whose files all arrive."""
+    width, height = SIZES[request.param]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(
+            base_url=line.url,
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if request.param == "phone" else "light",
+        )
+        opened = context.new_page()
+        problems: list[str] = []
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        opened.on("requestfailed", lambda failed: problems.append(f"{failed.url} {failed.failure}"))
+        yield opened
+        # a fragment under way when the page is left is no problem
+        assert [text for text in problems if "ERR_ABORTED" not in text and "422" not in text] == []
+        browser.close()
+
+
+def fits(page: Page, name: str) -> None:
+    """Nothing sticks out sideways; keeps a picture when asked to."""
+    if SHOTS:
+        size = page.viewport_size or {"width": 0}
+        page.screenshot(path=Path(SHOTS) / f"{name}-{size['width']}.png", full_page=True)
+    page.wait_for_function("document.readyState === 'complete'")
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert over <= 0, f"{name} is {over} px too wide"
+
+
+def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
+    slug = f"oppo-{(page.viewport_size or {})['width']}"
+    page.goto("/")
+    fits(page, "home")
+    page.get_by_role("link", name="New contest").first.click()
+    page.locator("[name=name]").fill("小布 sentence pairs")
+    page.locator("[name=slug]").fill(slug)
+    fits(page, "new-contest")
+    page.locator("main form button").click()
+
+    # a file with a bad row is refused with its line, and loaded without it on the user's word
+    bad = tmp_path / "train.tsv"
+    bad.write_text(pair_text(500, seed=len(slug)) + "1 2\t3 4\tmaybe\n")
+    page.locator("[name=file]").set_input_files(bad)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("alert")).to_contain_text("line 501: the label is 'maybe'")
+    fits(page, "refused-file")
+    page.locator("[name=file]").set_input_files(bad)
+    page.get_by_label("Load it without its bad rows").check()
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("main")).to_contain_text("500 rows")
+    fits(page, "files")
+
+    page.goto(f"/contests/{slug}")
+    fits(page, "empty-board")
+    page.get_by_role("link", name="Queue the first one").click()
+    page.locator("[name=name]").fill("first 一号")
+    page.locator('[name="encoder.hidden_size"]').fill("33")
+    for name, value in flat({key: TINY[key] for key in ("data", "tokens", "pretrain")}).items():
+        page.locator(f'[name="{name}"]').fill(value)
+    page.get_by_role("button", name="Queue experiment").click()
+    expect(page.get_by_role("alert")).to_contain_text("1 field needs another value")
+    expect(page.locator("main")).to_contain_text("hidden_size 33 is not a multiple of num_attention_heads 2")
+    fits(page, "form-with-error")
+    page.locator('[name="encoder.hidden_size"]').fill("32")
+    page.locator('[name="finetune.num_train_epochs"]').fill("60")
+    page.get_by_role("button", name="Queue experiment").click()
+
+    # the row moves by itself: the same document, no reload
+    page.goto(f"/contests/{slug}")
+    page.evaluate("window.stillTheSame = true")
+    bar = page.locator("tbody progress")
+    expect(bar).to_be_visible(timeout=60_000)
+    seen = bar.get_attribute("aria-label")
+    page.wait_for_function(
+        "seen => { const bar = document.querySelector('tbody progress');"
+        " return bar && bar.getAttribute('aria-label') !== seen; }",
+        arg=seen,
+        timeout=60_000,
+    )
+    fits(page, "board-at-work")
+    expect(page.locator("tbody .chip")).to_have_text("finished", timeout=90_000)
+    assert page.evaluate("window.stillTheSame") is True
+
+    page.get_by_role("link", name="first 一号").click()
+    page.locator("[name=value]").fill("0.8778")
+    page.locator("#online [name=note]").fill("board A")
+    fits(page, "experiment")
+    page.get_by_role("button", name="Add").click()
+    page.goto(f"/contests/{slug}")
+    cells = page.locator("tbody td.num")
+    expect(cells).to_have_count(3)
+    for cell in cells.all():
+        expect(cell).to_contain_text("0.")
+    expect(cells.nth(2)).to_contain_text("0.8778")
+    fits(page, "board")
+    page.get_by_role("link", name="online").first.click()
+    assert "sort=-online" in page.url
+
+
+def test_the_api_page_works_offline(page: Page) -> None:
+    page.goto("/docs")
+    expect(page.locator(".swagger-ui .title").first).to_contain_text("pairboard", timeout=15_000)
+    expect(page.locator("#swagger-ui")).to_contain_text("/api/v1/experiments/{experiment_id}/online-scores")
