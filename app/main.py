@@ -27,6 +27,7 @@ from app.db import Database
 from app.error_page import ErrorPage
 from app.errors import AppError, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
+from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.leaderboard import api as leaderboard_api
 from app.leaderboard import pages as leaderboard_pages
@@ -89,7 +90,7 @@ class LastingFiles(StaticFiles):
 def _routes(app: FastAPI) -> None:
     for module in (health, contest_api, experiment_api, leaderboard_api, run_api):
         app.include_router(module.router)
-    for pages in (account_pages, contest_pages, experiment_pages, leaderboard_pages):
+    for pages in (account_pages, contest_pages, experiment_form_pages, experiment_pages, leaderboard_pages):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/swagger", StaticFiles(packages=[(fastapi_offline.__name__, "static")]), name="swagger")
