@@ -3,9 +3,11 @@
 A file is written beside its place, hashed, synced and renamed: a half-written one is never taken for whole.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,7 @@ from typing import BinaryIO, Self
 from app.errors import AppError, TooLarge
 
 CHUNK = 1 << 20
+TORN_AFTER_S = 3600
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ class Storage:
         """A place to write a new file to; see Incoming."""
         self.root.mkdir(parents=True, exist_ok=True)
         return Incoming(self)
+
+    def forget_torn(self) -> None:
+        """Remove what a killed process left half written. An hour old: several web processes may share the folder."""
+        for path in self.root.glob("incoming-*"):
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                if time.time() - path.stat().st_mtime > TORN_AFTER_S:
+                    path.unlink()
 
     def store(self, source: BinaryIO) -> Stored:
         """Copy a readable file into storage."""

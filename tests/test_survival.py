@@ -1,6 +1,8 @@
 """kill -9 in the middle: the run starts again by itself, its scores stand once, and nothing that was said is lost."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,21 @@ def queue(line: SetUp, config: dict[str, Any]) -> int:
     return number
 
 
-def training(line: SetUp, number: int) -> bool:
-    """Whether progress beyond the first step has arrived."""
-    progress = line.experiment(number)["runs"][-1]["progress"]
-    return progress is not None and progress["step"] > 10
+@contextmanager
+def at_work(folder: Path, config: dict[str, Any] = LONGER, **env: str) -> Iterator[tuple[SetUp, int]]:
+    """A set-up whose worker is in the middle of an experiment, and the experiment's number."""
+    with set_up(folder, **env) as line:
+        line.start_web()
+        line.start_worker()
+        make_contest(line)
+        number = queue(line, config)
+
+        def training() -> bool:
+            progress = line.experiment(number)["runs"][-1]["progress"]
+            return progress is not None and progress["step"] > 10
+
+        line.until(training, "training to begin")
+        yield line, number
 
 
 def scores_stand_once(found: dict[str, Any]) -> None:
@@ -31,12 +44,7 @@ def scores_stand_once(found: dict[str, Any]) -> None:
 
 
 def test_a_killed_worker(tmp_path: Path) -> None:
-    with set_up(tmp_path) as line:
-        line.start_web()
-        line.start_worker()
-        make_contest(line)
-        number = queue(line, LONGER)
-        line.until(lambda: training(line, number), "training to begin")
+    with at_work(tmp_path) as (line, number):
         line.kill("worker")
         line.start_worker()
         found = line.finished(number)
@@ -46,12 +54,7 @@ def test_a_killed_worker(tmp_path: Path) -> None:
 
 def test_a_worker_that_never_comes_back(tmp_path: Path) -> None:
     """Another worker takes the run over once the lease has ended."""
-    with set_up(tmp_path, PAIRBOARD_LEASE_SECONDS="3") as line:
-        line.start_web()
-        line.start_worker()
-        make_contest(line)
-        number = queue(line, LONGER)
-        line.until(lambda: training(line, number), "training to begin")
+    with at_work(tmp_path, PAIRBOARD_LEASE_SECONDS="3") as (line, number):
         line.kill("worker")
         line.env["PAIRBOARD_WORKER_NAME"] = "another"
         line.start_worker()
@@ -62,12 +65,7 @@ def test_a_worker_that_never_comes_back(tmp_path: Path) -> None:
 
 def test_a_killed_web_server(tmp_path: Path) -> None:
     """The run ends while nobody listens; its scores arrive after the restart."""
-    with set_up(tmp_path) as line:
-        line.start_web()
-        line.start_worker()
-        make_contest(line)
-        number = queue(line, LONGER)
-        line.until(lambda: training(line, number), "training to begin")
+    with at_work(tmp_path) as (line, number):
         line.kill("web")
         spools = line.folder / "data" / "worker"
         line.until(
@@ -82,23 +80,14 @@ def test_a_killed_web_server(tmp_path: Path) -> None:
 
 def test_a_stopped_worker_gives_its_run_back(tmp_path: Path) -> None:
     """SIGTERM: the run returns to the queue at once, and costs nobody an attempt's lease."""
-    with set_up(tmp_path) as line:
-        line.start_web()
-        line.start_worker()
-        make_contest(line)
-        number = queue(line, LONGER)
-        line.until(lambda: training(line, number), "training to begin")
+    with at_work(tmp_path) as (line, number):
         assert line.stop("worker") == 0
         assert line.experiment(number)["runs"][0]["status"] == "queued"
 
 
 def test_cancelling_stops_the_trainer(tmp_path: Path) -> None:
-    with set_up(tmp_path) as line:
-        line.start_web()
-        line.start_worker()
-        make_contest(line)
-        number = queue(line, {**LONGER, "finetune": {**LONGER["finetune"], "num_train_epochs": 1000}})
-        line.until(lambda: training(line, number), "training to begin")
+    endless = {**LONGER, "finetune": {**LONGER["finetune"], "num_train_epochs": 1000}}
+    with at_work(tmp_path, endless) as (line, number):
         assert line.http.post(f"/api/v1/experiments/{number}/cancel").is_success
         line.until(lambda: line.experiment(number)["status"] == "cancelled", "the run to be cancelled")
         after = queue(line, {**TINY, "pretrain": None})

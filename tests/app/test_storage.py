@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,12 @@ def test_a_broken_upload_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="torn"):
         Storage(tmp_path, 1000).store(Torn(b"half and more"))
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_under_way_stays(tmp_path: Path) -> None:
+    old, new = tmp_path / "incoming-old", tmp_path / "incoming-new"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    Storage(tmp_path, 1000).forget_torn()
+    assert (old.exists(), new.exists()) == (False, True)
