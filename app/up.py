@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from app import schema
 from app.accounts import queries, service
 from app.db import Database
+from app.errors import AppError
 from app.security import require_safe_start
 from app.settings import Settings
 
@@ -32,6 +33,7 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
     database = Database(settings.database)
     schema.upgrade(database.write_engine)
     require_safe_start(settings, database)
+    _require_free_port(settings)
     _worker_token(settings, database)
     database.dispose()
     stop = threading.Event()
@@ -57,6 +59,18 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
         for child in reversed(children):  # the worker first: it tells the web server that its run goes back
             child.stop()
     return 0
+
+
+def _require_free_port(settings: Settings) -> None:
+    """Or the web server would be started again and again in vain. Raises AppError."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        raise AppError(
+            f"{settings.host}:{settings.port} can't be listened on ({error.strerror}): stop what listens there, or "
+            "choose another PAIRBOARD_PORT"
+        ) from error
 
 
 def _until_it_listens(settings: Settings, stop: threading.Event) -> None:

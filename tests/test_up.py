@@ -76,3 +76,15 @@ def test_up_and_down(tmp_path: Path, how: str) -> None:
     finally:
         for pid in with_folder(folder):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_taken_port_is_said_at_once(tmp_path: Path) -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PAIRBOARD_")}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        env = {**plain, "PAIRBOARD_DATA_DIR": str(tmp_path), "PAIRBOARD_PORT": str(port)}
+        command = [sys.executable, "-m", "app", "up"]
+        up = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert up.returncode == 2
+    assert f"127.0.0.1:{port} can't be listened on" in up.stderr
+    assert "Traceback" not in up.stderr
