@@ -72,41 +72,52 @@ def sniff(
 
     Raises ValueError that names the file, the line, what stands there and what to do.
     """
+    delimiter, fields = _fields_of(path)
+    width = _commonest([len(row) for row in fields])
+    named_label, named_texts = _named(fields[0]) if len(fields[0]) == width else (None, [])
+    said_header = header
+    if header is None:
+        header = named_label is not None or len(named_texts) >= 2
+    if not header:
+        named_label, named_texts = None, []
+    body = [row for row in fields[header:] if len(row) == width]
+    if label_column is None:
+        label_column = named_label if named_label is not None else _find_label(body, width)
+        if text_columns and label_column in text_columns:
+            label_column = None
+    if text_columns is None:
+        text_columns = _find_texts(path, width, label_column, named_texts)
+    _check(path, width, kind, label_column, text_columns)
+    if said_header is None and not header and kind == "train" and label_column is not None:
+        # names we don't know, above rows that have a label
+        header = len(fields[0]) == width and not _is_label(fields[0][label_column])
+        header = header and _mostly_labels(body[1:], label_column)
+    return PairFileLayout(
+        delimiter=delimiter, header=header, text_columns=text_columns, label_column=label_column, columns=width
+    )
+
+
+def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
+    """The delimiter, and the fields of the first rows. Raises ValueError for a file without any."""
     rows = _sample(path)
     if not rows:
         raise ValueError(f"{path.name} has no rows: a pair file has one pair a line, divided by a tab or a comma")
     delimiter: Literal["\t", ","] = "\t" if any("\t" in text for _, text in rows) else ","
     fields = [_split(text, delimiter) for _, text in rows]
-    width = _commonest([len(row) for row in fields])
-    if width < 2:
+    if _commonest([len(row) for row in fields]) < 2:
         line, text = rows[0]
         raise ValueError(
             f"{path.name}, line {line}: {text[:SHOWN_TEXT]!r} has neither a tab nor a comma: "
             "divide the two sentences by a tab"
         )
-    names = [name.strip() for name in fields[0]] if len(fields[0]) == width else []
-    named_label = next((i for i, name in enumerate(names) if name.lower() in _LABEL_NAMES), None)
-    named_texts = [i for i, name in enumerate(names) if _TEXT_NAMES.match(name)]
-    if header is None:
-        header = (named_label is not None and not _is_label(names[named_label])) or len(named_texts) >= 2
-    named_label, named_texts = (named_label, named_texts) if header else (None, [])
-    body = [row for row in fields[header:] if len(row) == width]
-    if label_column is None:
-        label_column = named_label if named_label is not None else _find_label(body, width, kind)
-        if label_column is not None and text_columns and label_column in text_columns:
-            label_column = None
-    if text_columns is None:
-        text_columns = _find_texts(path, width, label_column, named_texts)
-    _check(path, width, kind, label_column, text_columns)
-    if label_column is not None and not header and rows and kind == "train" and len(body) > 1:
-        header = (
-            len(fields[0]) == width
-            and not _is_label(fields[0][label_column])
-            and _mostly_labels(body[1:], label_column)
-        )
-    return PairFileLayout(
-        delimiter=delimiter, header=header, text_columns=text_columns, label_column=label_column, columns=width
-    )
+    return delimiter, fields
+
+
+def _named(names: list[str]) -> tuple[int | None, list[int]]:
+    """Which columns a header names as the label and as sentences."""
+    plain = [name.strip() for name in names]
+    label = next((column for column, name in enumerate(plain) if name.lower() in _LABEL_NAMES), None)
+    return label, [column for column, name in enumerate(plain) if _TEXT_NAMES.match(name)]
 
 
 def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[PairRow | BadRow]:
@@ -224,11 +235,10 @@ def _mostly_labels(body: list[list[str]], column: int) -> bool:
     return bool(said) and sum(map(_is_label, said)) > 0.5 * len(said)
 
 
-def _find_label(body: list[list[str]], width: int, kind: FileKind) -> int | None:
+def _find_label(body: list[list[str]], width: int) -> int | None:
     """Last, then first column; two columns have no place for a label."""
     if width < 3:
         return None
-    del kind
     return next((column for column in (width - 1, 0) if _mostly_labels(body, column)), None)
 
 

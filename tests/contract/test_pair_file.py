@@ -139,6 +139,9 @@ def test_what_the_caller_says_wins(tmp_path: Path) -> None:
     path = write(tmp_path, b"0\ta\tb\t1\n1\tc\td\t0\n")
     layout = sniff(path, "train", label_column=0, text_columns=(1, 2), header=False)
     assert [row.label for row in read_rows(path, layout, "train") if isinstance(row, PairRow)] == [0, 1]
+    unknown = write(tmp_path, b"first\tsecond\tsame?\na\tb\t1\nc\td\t0\n", "named.tsv")
+    assert sniff(unknown, "train").header is True
+    assert sniff(unknown, "train", header=False).header is False
     with pytest.raises(ValueError, match="there is no label column 9"):
         sniff(path, "train", label_column=9, text_columns=(1, 2))
 
