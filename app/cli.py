@@ -16,8 +16,9 @@ from app.errors import AppError, FieldError
 from app.leaderboard import exporting, importing
 from app.main import create_app
 from app.settings import Settings, load
+from ml.contract.encoder_config import SIZES
 from ml.contract.lifeline import die_with_parent
-from ml.contract.presets import PRESETS
+from ml.contract.presets import PRESETS, size_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The bench for sentence-pair matching contests.")
 user = typer.Typer(no_args_is_help=True, help="Members, who sign in with a password.")
@@ -99,9 +100,10 @@ def migrate(
 
 @cli.command()
 def presets() -> None:
-    """The named configs."""
-    for name, make in PRESETS.items():
-        print(f"{name:10} {(make.__doc__ or '').strip()}")
+    """The named configs, the size of encoder each is meant for, and what they are."""
+    for name, what in PRESETS.items():
+        print(f"{name:8} {size_of(name):6} {what}")
+    print(f"\nEach takes another size: {', '.join(SIZES)}.")
 
 
 @user.command("add")

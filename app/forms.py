@@ -3,17 +3,19 @@
 A field's title, help, unit and bounds come from its declaration in ml/contract/experiment.py; nothing is typed twice.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from app.config_errors import field_errors
 from app.errors import FieldError
 from ml.contract.experiment import ExperimentConfig
 
-Kind = Literal["number", "integer", "text", "choice", "switch"]
+Kind = Literal["number", "integer", "text", "choice", "switch", "numbers"]
 #: the hidden mark that a switch was on the page: browsers send nothing for one that is off
 SHOWN = "_shown"
 
@@ -107,6 +109,8 @@ def _kind(annotation: Any) -> Kind:
         return "integer"
     if annotation is float:
         return "number"
+    if get_origin(annotation) is tuple:
+        return "numbers"
     return "choice" if getattr(annotation, "__args__", None) else "text"
 
 
@@ -115,6 +119,8 @@ def _shown(value: Any) -> str:
         return "on" if value else ""
     if isinstance(value, float):
         return f"{value:.12g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(item) for item in value)
     return "" if value is None else str(value)
 
 
@@ -145,7 +151,7 @@ def parse(form: Mapping[str, str]) -> tuple[ExperimentConfig | None, dict[str, A
     try:
         return ExperimentConfig.model_validate(typed), typed, []
     except ValidationError as error:
-        return None, typed, _config_errors(error)
+        return None, typed, field_errors(error)
 
 
 def _put(typed: dict[str, Any], field: FormField, form: Mapping[str, str]) -> None:
@@ -155,16 +161,10 @@ def _put(typed: dict[str, Any], field: FormField, form: Mapping[str, str]) -> No
         if field.name + SHOWN in form or field.name in form:
             target[key] = form.get(field.name) == "on"
     elif field.name in form:
-        target[key] = form[field.name].strip()
+        text = form[field.name].strip()
+        target[key] = _parts(text) if field.kind == "numbers" else text
 
 
-def _config_errors(error: ValidationError) -> list[FieldError]:
-    """A finding of a whole group (heads that don't divide the width) stands at the group's name."""
-    return [
-        FieldError(
-            ".".join(str(part) for part in item["loc"]),
-            item["msg"].removeprefix("Value error, "),
-            str(item["input"])[:100] if not isinstance(item["input"], dict) else "",
-        )
-        for item in error.errors(include_url=False, include_context=False)
-    ]
+def _parts(text: str) -> list[str]:
+    """Numbers divided by commas, Chinese ones too, or spaces."""
+    return re.split(r"[\s,，、]+", text.strip(" ,，、")) if text.strip(" ,，、") else []

@@ -64,6 +64,7 @@ def templates() -> Jinja2Templates:
     env.filters["ago"] = ago
     env.filters["duration"] = duration
     env.filters["bytes"] = in_bytes
+    env.filters["plain_value"] = plain_value
     env.globals["static"] = static_url
     return Jinja2Templates(env=env)
 
@@ -101,6 +102,19 @@ def duration(seconds: float) -> str:
     if seconds < 172_800:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
     return f"{seconds // 86400} d"
+
+
+def plain_value(value: Any) -> str:
+    """A value of a config as a page shows it."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain_value(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain_value(item)}" for name, item in value.items())
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def in_bytes(size: int) -> str:

@@ -26,6 +26,7 @@ class Batch:
     types_BL: Tensor  # 0: [CLS] a [SEP] and padding; 1: b [SEP]
     real_BL: Tensor  # bool: not padding
     rows: Rows  # B, where they come from
+    begins_BL: Tensor | None = None  # bool: begins a word; on the CPU, where masks are drawn
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`, copied without waiting."""
@@ -43,12 +44,15 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size)
 
 
-def training_plan(lengths_N: Rows, batch_size: int, seed: int) -> Iterator[Rows]:
-    """Endless batches (row numbers), pass after pass; each row once a pass, each pass in another order."""
-    epoch = 0
+def training_plan(lengths_N: Rows, batch_size: int, seed: int, start: int = 0) -> Iterator[Rows]:
+    """Endless batches (row numbers), pass after pass; each row once a pass, each pass in another order.
+
+    `start`: how many batches are behind already, when a training goes on.
+    """
+    epoch, skip = divmod(start, steps_per_epoch(len(lengths_N), batch_size))
     while True:
-        yield from epoch_plan(lengths_N, batch_size, numpy_stream(seed, "shuffle", epoch))
-        epoch += 1
+        yield from epoch_plan(lengths_N, batch_size, numpy_stream(seed, "shuffle", epoch))[skip:]
+        epoch, skip = epoch + 1, 0
 
 
 def epoch_plan(lengths_N: Rows, batch_size: int, random: np.random.Generator) -> list[Rows]:
@@ -78,4 +82,5 @@ def make_batch(encoded: EncodedPairs, rows: Rows, pad_id: int) -> Batch:
     source_BL = np.where(real_BL, starts_B[:, None] + place_L, 0)
     ids_BL = np.where(real_BL, encoded.flat_T[source_BL], pad_id).astype(np.int64)
     types_BL = (real_BL & (place_L >= encoded.second_N[rows][:, None])).astype(np.int64)
-    return Batch(torch.from_numpy(ids_BL), torch.from_numpy(types_BL), torch.from_numpy(real_BL), rows)
+    begins_BL = None if encoded.begins_T is None else torch.from_numpy(encoded.begins_T[source_BL] | ~real_BL)
+    return Batch(torch.from_numpy(ids_BL), torch.from_numpy(types_BL), torch.from_numpy(real_BL), rows, begins_BL)

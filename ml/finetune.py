@@ -1,51 +1,191 @@
 """The objective of finetuning: is the label 1? Called by run."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from transformers import BertForSequenceClassification
+from torch.nn.functional import one_hot
+from transformers import PreTrainedModel
 
-from ml.batches import make_batch, training_plan
+from ml.averaging import Keeper, Weights
+from ml.batches import Batch, make_batch
 from ml.contract.events import Evaluated
-from ml.contract.experiment import FinetuneConfig
-from ml.encoder import inputs
-from ml.loop import Course, Objective, train
+from ml.contract.experiment import ExperimentConfig, FinetuneConfig, PretrainConfig
+from ml.loop import Course, Training, train
 from ml.machine import Machine
 from ml.metrics import Labels, scores
+from ml.pair_model import PairClassifier
 from ml.pairs import Rows
-from ml.predict import predict
+from ml.predict import PairsToScore, predict
+from ml.pretrain import Corpus, Drawn, Holed, MaskedLanguage
+from ml.seeds import torch_stream
 from ml.teller import Tell
-from ml.tokens import EncodedPairs
+from ml.tokens import EncodedPairs, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """Labelled pairs to learn from. `turned`: the same pairs with their sides exchanged, when they are turned at
+    random; `soft_N`: an earlier experiment's probability of label 1 (NaN where it has none), or None."""
+
+    encoded: EncodedPairs
+    labels_N: Labels
+    turned: EncodedPairs | None = None
+    soft_N: npt.NDArray[np.float64] | None = None
 
 
 def finetune(
-    model: BertForSequenceClassification,
-    encoded: EncodedPairs,
-    labels_N: Labels,
-    valid: tuple[EncodedPairs, Labels],
-    phase: FinetuneConfig,
+    model: PairClassifier,
+    language_model: PreTrainedModel | None,
+    lessons: Lessons,
+    valid: tuple[PairsToScore, Labels] | None,
+    tokens: Tokens,
+    config: ExperimentConfig,
     seed: int,
     machine: Machine,
     tell: Tell,
-) -> None:
-    """Train `model` in place on the training part; tell the scores of `valid` after each pass."""
+    folder: Path,
+    key: str = "",
+) -> list[Weights]:
+    """Train `model` on `lessons`, tell the scores of `valid` on the way, and return the weights to predict with:
+    one set, or several whose predictions are to be averaged. `folder`: for checkpoints and the resume file."""
+    phase = config.finetune
 
-    def evaluate(epoch: float) -> None:
-        tell(Evaluated(epoch=epoch, scores=scores(valid[1], predict(model, valid[0], machine.device))))
+    def evaluate(epoch: float) -> float | None:
+        if valid is None:
+            return None
+        found = scores(valid[1], predict(model, valid[0], machine.device))
+        tell(Evaluated(epoch=epoch, scores=found))
+        return found.roc_auc
 
-    course = Course("finetune", len(encoded), training_plan(encoded.lengths_N, phase.batch_size, seed), phase)
-    train(model, label_objective(model, encoded, labels_N, machine.device), course, machine, tell, evaluate)
+    objective: LabelObjective | WithMaskedLanguage = LabelObjective(model, lessons, phase, seed, machine.device)
+    if language_model is not None:
+        asked = config.pretrain or PretrainConfig()
+        objective = WithMaskedLanguage(objective, language_model, tokens, asked, seed)
+    keeper = Keeper(model, phase, folder / ".checkpoints")
+    course = Course("finetune", lessons.encoded.lengths_N, phase, seed, folder, key)
+    train(Training(objective.model, objective, course, machine, tell, evaluate, keeper))
+    weights = keeper.results()
+    keeper.forget()
+    return weights
 
 
-def label_objective(
-    model: BertForSequenceClassification, encoded: EncodedPairs, labels_N: Labels, device: torch.device
-) -> Objective:
-    """Mean cross-entropy of the labels of a batch."""
-    all_labels_N = torch.from_numpy(labels_N.astype("int64")).to(device)
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A batch on the device and what is to be learnt: target_BC sums to 1."""
 
-    def objective(rows: Rows) -> Tensor:
-        batch = make_batch(encoded, rows, model.config.pad_token_id).to(device)
-        logits_BC = model(**inputs(batch)).logits
-        return cross_entropy(logits_BC.float(), all_labels_N[torch.from_numpy(rows).to(device)])
+    batch: Batch
+    target_BC: Tensor
 
-    return objective
+
+class LabelObjective:
+    """Cross-entropy of the labels, with all that the config adds to it."""
+
+    def __init__(
+        self, model: PairClassifier, lessons: Lessons, phase: FinetuneConfig, seed: int, device: torch.device
+    ) -> None:
+        self.model: PairClassifier = model
+        self.lessons, self.phase, self.device = lessons, phase, device
+        self.encoded = lessons.encoded if lessons.turned is None else lessons.encoded.joined(lessons.turned)
+        self.target_NC = targets(lessons, phase).to(device)
+        self.weight_C = class_weights(lessons.labels_N, phase).to(device)
+        self.generators = {"swap": torch_stream(seed, "swap")}
+
+    def batch(self, rows: Rows) -> Labelled:
+        """Pairs, turned round at random if asked for, and their targets."""
+        target_BC = self.target_NC[torch.from_numpy(rows).to(self.device)]
+        if self.lessons.turned is not None:
+            turned_B = torch.rand(len(rows), generator=self.generators["swap"]) < 0.5
+            rows = rows + turned_B.numpy() * len(self.lessons.encoded)
+        return Labelled(make_batch(self.encoded, rows, self.model.config.pad_token_id).to(self.device), target_BC)
+
+    def loss(self, batch: Labelled) -> Tensor:
+        """Weighted mean over the batch and over dropout masks; with R-Drop over two passes."""
+        log_KBC = torch.log_softmax(self.model(batch.batch).float(), dim=-1)
+        loss = self._cross_entropy(log_KBC, batch.target_BC)
+        if not self.phase.r_drop_alpha:
+            return loss
+        again_KBC = torch.log_softmax(self.model(batch.batch).float(), dim=-1)
+        both = (loss + self._cross_entropy(again_KBC, batch.target_BC)) / 2
+        # half of Liang et al.'s sum, as the cross-entropy is: the learning rate keeps its meaning
+        return both + self.phase.r_drop_alpha * divergence(log_KBC, again_KBC) / 4
+
+    def _cross_entropy(self, log_KBC: Tensor, target_BC: Tensor) -> Tensor:
+        weighted_BC = target_BC * self.weight_C
+        return -(weighted_BC * log_KBC).sum() / (weighted_BC.sum() * len(log_KBC))
+
+
+class WithMaskedLanguage:
+    """The labels, and masked tokens of the same pairs as an auxiliary loss.
+
+    Masks are drawn as the pretraining draws them; words are not marked here, so whole_word falls back to tokens.
+    """
+
+    def __init__(
+        self, labels: LabelObjective, language_model: PreTrainedModel, tokens: Tokens, asked: PretrainConfig, seed: int
+    ) -> None:
+        self.labels, self.weight = labels, labels.phase.mlm_weight
+        lessons = labels.lessons
+        corpus = Corpus(lessons.encoded, lessons.turned, np.ones(len(lessons.encoded), dtype=bool))
+        masking = "token" if asked.masking == "whole_word" else asked.masking
+        phase = asked.model_copy(update={"dynamic": True, "masking": masking})
+        self.masked = MaskedLanguage(language_model, Drawn(corpus, tokens, phase, seed, labels.device))
+        self.generators = labels.generators | {f"aux_{n}": g for n, g in self.masked.generators.items()}
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The classifier and the language-model head; what they share counts once."""
+        return _Both(self.labels.model, self.masked.model)
+
+    def batch(self, rows: Rows) -> tuple[Labelled, Holed]:
+        """The same rows twice: whole, and with holes."""
+        return self.labels.batch(rows), self.masked.batch(rows)
+
+    def loss(self, batch: tuple[Labelled, Holed]) -> Tensor:
+        """Both, the second by mlm_weight."""
+        return self.labels.loss(batch[0]) + self.weight * self.masked.loss(batch[1])
+
+
+class _Both(torch.nn.Module):
+    def __init__(self, classifier: PairClassifier, language_model: PreTrainedModel) -> None:
+        super().__init__()
+        self.classifier, self.language_model = classifier, language_model
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        return self.classifier.get_input_embeddings()
+
+
+def divergence(log_KBC: Tensor, other_KBC: Tensor) -> Tensor:
+    """KL(p||q) + KL(q||p), mean over rows and dropout masks; both given as logarithms."""
+    difference_KBC = (log_KBC.exp() - other_KBC.exp()) * (log_KBC - other_KBC)
+    return difference_KBC.sum(-1).mean()
+
+
+def targets(lessons: Lessons, phase: FinetuneConfig) -> Tensor:
+    """target_NC: the label, smoothed (Szegedy et al. 2016), mixed with soft labels where there are any."""
+    hard_NC = one_hot(torch.from_numpy(lessons.labels_N.astype(np.int64)), 2).float()
+    target_NC = hard_NC * (1 - phase.label_smoothing_factor) + phase.label_smoothing_factor / 2
+    if lessons.soft_N is None:
+        return target_NC
+    soft_N = torch.from_numpy(lessons.soft_N).float()
+    mixed_NC = (1 - phase.soft_label_weight) * target_NC + phase.soft_label_weight * torch.stack(
+        [1 - soft_N, soft_N], 1
+    )
+    return torch.where(torch.isnan(soft_N)[:, None], target_NC, mixed_NC)
+
+
+def class_weights(labels_N: Labels, phase: FinetuneConfig) -> Tensor:
+    """weight_C, 1 for label 0. With p the share of positives among `labels_N`: train_prior (1 - p) / p;
+    test_prior t gives (t / (1 - t)) / (p / (1 - p)), the ratio of the odds (Elkan 2001)."""
+    share = float(np.mean(labels_N == 1))
+    odds = share / (1 - share)
+    positive = {
+        "none": 1.0,
+        "explicit": phase.positive_weight,
+        "train_prior": 1 / odds,
+        "test_prior": phase.test_prior / (1 - phase.test_prior) / odds,
+    }[phase.class_weight]
+    return torch.tensor([1.0, positive])

@@ -5,141 +5,242 @@ Loss is summed on the device and read about once a second: reading it at every s
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ml.batches import steps_per_epoch
-from ml.contract.events import Progress
-from ml.contract.experiment import FinetuneConfig, PretrainConfig
+from ml import optim, resume
+from ml.adversarial import add_adversarial_gradients
+from ml.averaging import Keeper
+from ml.batches import steps_per_epoch, training_plan
 from ml.contract.job import RunKind
-from ml.errors import RunError
+from ml.contract.training_config import FinetuneConfig, Phase
 from ml.machine import Machine
-from ml.optim import learning_rate, make_optimizer
+from ml.meter import Meter
 from ml.pairs import Rows
-from ml.teller import Tell
+from ml.teller import Tell, log
 
-Objective = Callable[[Rows], Tensor]  # rows of a batch -> mean loss, a scalar that can be differentiated
-SECONDS_BETWEEN = 1.0  # of two Progress events
+SECONDS_BETWEEN_SAVES = 60.0  # of two resume files: what a killed run has to do again
+
+
+class Objective(Protocol):
+    """What is learnt: a batch is drawn once, and its loss may be asked for several times (adversarial training)."""
+
+    generators: dict[str, torch.Generator]
+
+    def batch(self, rows: Rows) -> Any:
+        """Tensors of these rows, with all that is random about them."""
+
+    def loss(self, batch: Any) -> Tensor:
+        """Mean loss, a scalar that can be differentiated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A training to do: which stage, over how many rows, in which batches, with which numbers."""
+    """A training to do: which stage, over rows of which lengths, with which numbers, and the seed of their order.
+
+    `folder`: where the resume file goes, or None to do without; `key`: what it must be of.
+    """
 
     stage: RunKind
-    rows: int
-    batches: Iterator[Rows]
-    phase: PretrainConfig | FinetuneConfig
+    lengths_N: Rows
+    phase: Phase
+    seed: int
+    folder: Path | None = None
+    key: str = ""
 
     @property
     def epoch_steps(self) -> int:
         """Steps of one pass."""
-        return steps_per_epoch(self.rows, self.phase.batch_size)
+        return steps_per_epoch(len(self.lengths_N), self.phase.batch_size)
 
     @property
     def total_steps(self) -> int:
         """Steps in all; part of a pass is rounded up to whole steps."""
+        if self.phase.max_steps:
+            return self.phase.max_steps
         return max(1, math.ceil(self.phase.num_train_epochs * self.epoch_steps - 1e-9))
 
-
-def train(
-    model: nn.Module,
-    objective: Objective,
-    course: Course,
-    machine: Machine,
-    tell: Tell,
-    after_epoch: Callable[[float], None] | None = None,
-) -> None:
-    """Run the whole course: forward, backward, clip, step. `after_epoch(epochs done)` is called after each pass.
-
-    Raises RunError when the loss is not a finite number any more.
-    """
-    optimizer = make_optimizer(model, course.phase)
-    meter = _Meter(course, machine.device, tell)
-    model.train()
-    for step in range(1, course.total_steps + 1):
-        rows = next(course.batches)
-        rate = _set_rate(optimizer, learning_rate(step, course.total_steps, course.phase))
-        with torch.autocast(machine.device.type, dtype=torch.bfloat16, enabled=machine.bf16):
-            loss = objective(rows)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), course.phase.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        meter.count(step, len(rows), loss, rate)
-        if after_epoch and (step % course.epoch_steps == 0 or step == course.total_steps):
-            with meter.paused():
-                after_epoch(step / course.epoch_steps)
-            model.train()
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    return rate
+    @property
+    def evaluation_steps(self) -> int:
+        """Steps between two evaluations."""
+        times = self.phase.evaluations_per_epoch if isinstance(self.phase, FinetuneConfig) else 1
+        return max(1, self.epoch_steps // times)
 
 
 @dataclass(slots=True)
-class _Meter:
-    """Sums loss and rows since the last Progress event, and tells one when it is due."""
+class Standing:
+    """Where a training stands, beyond weights and optimizer."""
 
+    step: int = 0
+    seconds: float = 0.0  # of training, evaluations left out
+    plateau_scale: float = 1.0
+    best: float | None = None
+    bad: int = 0  # evaluations since the best one
+    plateau_best: float | None = None
+    plateau_bad: int = 0
+
+    def judge(self, value: float) -> None:
+        """Note a value, of which more is better."""
+        better = self.best is None or value > self.best
+        self.best, self.bad = (value, 0) if better else (self.best, self.bad + 1)
+
+    def plateau(self, value: float, phase: Phase) -> None:
+        """ReduceLROnPlateau: the rate falls after more than `plateau_patience` values that are no better."""
+        if self.plateau_best is None or value > self.plateau_best:
+            self.plateau_best, self.plateau_bad = value, 0
+            return
+        self.plateau_bad += 1
+        if self.plateau_bad > phase.plateau_patience:
+            self.plateau_scale *= phase.plateau_factor
+            self.plateau_bad = 0
+
+
+@dataclass(slots=True)
+class Training:
+    """All that moves while a training runs."""
+
+    model: nn.Module
+    objective: Objective
     course: Course
-    device: torch.device
+    machine: Machine
     tell: Tell
-    loss_sum: Tensor = field(init=False)
-    steps: int = 0
-    rows: int = 0
-    all_seconds: float = 0.0  # spent in training, pauses left out
-    since: float = field(default_factory=time.perf_counter)
+    evaluate: Callable[[float], float | None] | None = None  # epochs done -> valid AUC, None without a valid part
+    keeper: Keeper | None = None
+    optimizer: optim.Optimizer = field(init=False)
+    meter: Meter = field(init=False)
+    at: Standing = field(default_factory=Standing)
+    saved_at: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self.loss_sum = torch.zeros((), device=self.device)
-
-    def count(self, step: int, rows: int, loss: Tensor, rate: float) -> None:
-        """Add a step; tell the first, the last, and one a second."""
-        self.loss_sum += loss.detach().float()
-        self.steps += 1
-        self.rows += rows
-        if step in (1, self.course.total_steps) or time.perf_counter() - self.since >= SECONDS_BETWEEN:
-            self._say(step, rate)
-
-    def _say(self, step: int, rate: float) -> None:
-        loss = float(self.loss_sum) / self.steps  # waits for the device: the seconds below are then true
-        if not math.isfinite(loss):
-            raise RunError(
-                f"the {self.course.stage} loss became {loss} by step {step} of {self.course.total_steps} "
-                f"(learning rate {rate:.2g}): lower learning_rate or max_grad_norm"
-            )
-        seconds = max(time.perf_counter() - self.since, 1e-9)
-        self.all_seconds += seconds
-        self.tell(
-            Progress(
-                stage=self.course.stage,
-                step=step,
-                total_steps=self.course.total_steps,
-                epoch=step / self.course.epoch_steps,
-                loss=loss,
-                learning_rate=rate,
-                samples_per_second=self.rows / seconds,
-                seconds_left=self.all_seconds / step * (self.course.total_steps - step),
-            )
+        self.optimizer = optim.make_optimizer(self.model, self.course.phase)
+        self.meter = Meter(
+            self.course.stage, self.course.total_steps, self.course.epoch_steps, self.machine.device, self.tell
         )
-        self._restart()
 
-    def _restart(self) -> None:
-        self.loss_sum.zero_()
-        self.steps = self.rows = 0
-        self.since = time.perf_counter()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Keep the time of an evaluation out of rows a second."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        before = time.perf_counter()
-        yield
-        self.since += time.perf_counter() - before
+def train(training: Training) -> None:
+    """Run the whole course: forward, backward, adversarial, clip, step, evaluate.
+
+    Goes on from the course's resume file if there is one. Stops at the last step, at the time budget, or early.
+    Raises RunError when the loss is not finite or runs away.
+    """
+    course, phase, at = training.course, training.course.phase, training.at
+    _resume(training)
+    plan = training_plan(course.lengths_N, phase.batch_size, course.seed, at.step)
+    training.model.train()
+    while at.step < course.total_steps:
+        at.step += 1
+        rows = next(plan)
+        where = _where(at, course)
+        rate = optim.learning_rate(where, course.total_steps, phase, at.plateau_scale)
+        optim.set_rate(training.optimizer, rate)
+        loss = _learn(training, rows)
+        at.seconds += training.meter.count(at.step, len(rows), loss, rate, where)
+        if training.keeper:
+            training.keeper.after_step(where / course.total_steps)
+        last = at.step == course.total_steps or _out_of_time(at, phase)
+        if at.step % course.evaluation_steps == 0 or last:
+            with training.meter.paused():
+                _after_part(training, rate)
+            training.model.train()
+        if last or _stops_early(training):
+            break
+        _save_now_and_then(training)
+    training.meter.end(at.step)
+
+
+def _learn(training: Training, rows: Rows) -> Tensor:
+    """One step of the weights; returns the plain loss."""
+    phase = training.course.phase
+    batch = training.objective.batch(rows)
+
+    def loss_of_batch() -> Tensor:
+        with torch.autocast(training.machine.device.type, dtype=torch.bfloat16, enabled=training.machine.bf16):
+            return training.objective.loss(batch)
+
+    loss = loss_of_batch()
+    loss.backward()
+    if phase.adversarial != "none":
+        embedding = training.model.get_input_embeddings().weight
+        add_adversarial_gradients(embedding, loss_of_batch, phase)
+    torch.nn.utils.clip_grad_norm_(training.model.parameters(), phase.max_grad_norm)
+    training.optimizer.step()
+    training.optimizer.zero_grad(set_to_none=True)
+    return loss
+
+
+def _where(at: Standing, course: Course) -> float:
+    """The step that the schedule goes by: under a time budget the clock's, if that is further."""
+    if not course.phase.max_minutes:
+        return at.step
+    share = min(1.0, at.seconds / (60 * course.phase.max_minutes))
+    return max(float(at.step), share * course.total_steps)
+
+
+def _out_of_time(at: Standing, phase: Phase) -> bool:
+    return bool(phase.max_minutes) and at.seconds >= 60 * phase.max_minutes
+
+
+def _after_part(training: Training, rate: float) -> None:
+    """Evaluate, keep a checkpoint, and move what goes by the value."""
+    course, at = training.course, training.at
+    value = training.evaluate(at.step / course.epoch_steps) if training.evaluate else None
+    if training.keeper:
+        training.keeper.after_evaluation(at.step, value)
+    mean_loss = training.meter.part_loss()
+    if value is not None:
+        at.judge(value)
+    if course.phase.lr_scheduler_type == "reduce_lr_on_plateau":
+        before = at.plateau_scale
+        at.plateau(value if value is not None else -mean_loss, course.phase)
+        if at.plateau_scale < before:
+            log(training.tell, f"nothing better for a while: the learning rate falls from {rate:.3g}")
+
+
+def _stops_early(training: Training) -> bool:
+    phase, at = training.course.phase, training.at
+    patience = phase.early_stopping_patience if isinstance(phase, FinetuneConfig) else 0
+    if not patience or at.bad < patience:
+        return False
+    log(training.tell, f"stopped early at step {at.step}: {at.bad} evaluations without a better valid AUC")
+    return True
+
+
+def _save_now_and_then(training: Training) -> None:
+    """Write the resume file if it is time; the clock of the training stands still meanwhile."""
+    course = training.course
+    if course.folder is None or time.perf_counter() - training.saved_at < SECONDS_BETWEEN_SAVES:
+        return
+    with training.meter.paused():
+        tensors = {f"model/{name}": value for name, value in training.model.state_dict().items()}
+        tensors |= {f"optimizer/{name}": value for name, value in optim.state_of(training.optimizer).items()}
+        tensors |= resume.random_states(training.objective.generators, training.machine.device)
+        tensors |= {f"meter/{name}": value for name, value in training.meter.state().items()}
+        facts: dict[str, Any] = {"job": course.key, **{name: getattr(training.at, name) for name in Standing.__slots__}}
+        if training.keeper:
+            means, facts["keeper"] = training.keeper.state()
+            tensors |= {f"keeper/{name}": value for name, value in means.items()}
+        resume.save(course.folder, resume.State(tensors, facts))
+    training.saved_at = time.perf_counter()
+
+
+def _resume(training: Training) -> None:
+    """Put back the state of the course's resume file, if there is one of this job."""
+    course, at = training.course, training.at
+    state = resume.load(course.folder, course.key) if course.folder else None
+    if state is None:
+        return
+    training.model.load_state_dict(state.part("model"))
+    optim.restore(training.optimizer, state.part("optimizer"))
+    resume.restore_random(state, training.objective.generators, training.machine.device)
+    for name in Standing.__slots__:
+        setattr(at, name, state.facts[name])
+    training.meter.restore(state.part("meter"), at.seconds)
+    if training.keeper:
+        training.keeper.restore(state.part("keeper"), state.facts["keeper"])
+    log(training.tell, f"goes on after step {at.step} of {course.total_steps}")

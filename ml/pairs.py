@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.contract.job import Job, JobInput
-from ml.contract.pair_file import BadRow, PairRow, read_rows
+from ml.contract.pair_file import BadRow, FileKind, PairRow, read_rows
 from ml.errors import RunError
 
 Rows = npt.NDArray[np.int64]
@@ -26,8 +26,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.a)
 
+    def only(self, rows: Rows) -> "Pairs":
+        """These rows, in this order."""
+        numbers = rows.tolist()
+        labels_N = self.labels_N[rows] if len(self.labels_N) else self.labels_N
+        return Pairs([self.a[n] for n in numbers], [self.b[n] for n in numbers], labels_N)
 
-def read_pairs(folder: Path, item: JobInput, kind: Literal["train", "test"]) -> Pairs:
+    def turned(self) -> "Pairs":
+        """The same pairs with their sides exchanged."""
+        return Pairs(self.b, self.a, self.labels_N)
+
+
+def read_pairs(folder: Path, item: JobInput, kind: FileKind) -> Pairs:
     """Read the pair file that `item` names below `folder`.
 
     Raises RunError for a missing or changed file, a bad row that nobody agreed to skip, and another count of rows
@@ -94,7 +104,17 @@ def read_train(folder: Path, job: Job) -> Pairs:
 
 def read_test(folder: Path, job: Job) -> Pairs | None:
     """The job's test file, or None when it has none. Raises RunError when there are several."""
-    items = job.inputs_of("test")
+    return _read_one(folder, job, "test")
+
+
+def read_unlabelled(folder: Path, job: Job) -> Pairs | None:
+    """The job's unlabelled file, or None when it has none. Raises RunError when there are several."""
+    return _read_one(folder, job, "unlabelled")
+
+
+def _read_one(folder: Path, job: Job, role: Literal["test", "unlabelled"]) -> Pairs | None:
+    items = job.inputs_of(role)
     if len(items) > 1:
-        raise RunError(f"the job names {len(items)} test files ({', '.join(i.name for i in items)}): give one at most")
-    return read_pairs(folder, items[0], "test") if items else None
+        names = ", ".join(item.name for item in items)
+        raise RunError(f"the job names {len(items)} {role} files ({names}): give one at most")
+    return read_pairs(folder, items[0], role) if items else None

@@ -1,55 +1,185 @@
-"""From files to token ids: rows, split, vocabulary. Called by run; pretrain and finetune go the same way."""
+"""From files to what a stage trains on: rows, split, augmentation, vocabulary, token ids. Called by run."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from ml.checkpoint import read_split_sha256
+from ml.augment import Augmented, augment
+from ml.checkpoint import read_split_sha256, write_text
 from ml.contract.events import DataRead
 from ml.contract.job import Job
 from ml.errors import RunError
-from ml.pairs import Pairs, check_file, read_test, read_train
+from ml.finetune import Lessons
+from ml.pairs import Pairs, check_file, read_test, read_train, read_unlabelled
+from ml.predict import PairsToScore
+from ml.pretrain import Corpus
 from ml.split import Split, make_split, shortfall
 from ml.teller import Tell, log
 from ml.tokens import MOST_UNKNOWN, EncodedPairs, Tokens, build_tokens, load_tokens, public_tokens
+from ml.vocabulary import find_unit
+from ml.word_marks import mark_words
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that a stage needs. `start` is a folder of weights to begin with, or None."""
+    """All that a stage needs. `pairs`: the labelled rows that the split is of; `learnt`: the training part, augmented.
+    `start`: a folder of weights to begin with, or None. `reports`: files for the page."""
 
     pairs: Pairs
     split: Split
+    learnt: Pairs
     tokens: Tokens
     start: Path | None
-    train: EncodedPairs
-    valid: EncodedPairs
-    test: EncodedPairs | None
+    test: Pairs | None
+    unlabelled: Pairs | None
+    reports: list[str]
 
 
-def prepare(folder: Path, job: Job, tell: Tell) -> Prepared:
-    """Read the inputs beside job.json, hold out valid, find or build the vocabulary, encode; tell DataRead.
+def prepare(folder: Path, job: Job, out: Path, tell: Tell) -> Prepared:
+    """Read the inputs beside job.json, hold out valid, augment, find or build the vocabulary; tell DataRead.
 
     Raises RunError for bad inputs, and for a config that asks for a pretrain which the job does not bring.
     """
     start = _start(folder, job)
-    pairs = read_train(folder, job)
-    test = read_test(folder, job)
-    split = make_split(pairs, job.config.data.valid_fraction, job.config.seed)
-    tokens = _tokens(start, job, pairs, split)
-    prepared = Prepared(
-        pairs=pairs,
-        split=split,
-        tokens=tokens,
-        start=start,
-        train=tokens.encode(pairs, split.train_rows),
-        valid=tokens.encode(pairs, split.valid_rows),
-        test=None if test is None else tokens.encode(test),
+    pairs, test, unlabelled = read_train(folder, job), read_test(folder, job), read_unlabelled(folder, job)
+    made: Augmented | None = None
+    if job.config.augment.augment_before_split:
+        made = augment(pairs, job.config.augment, job.config.seed)
+        pairs = made.pairs
+    split = split_of(pairs, job)
+    learnt = pairs.only(split.train_rows)
+    if made is None:
+        made = augment(learnt, job.config.augment, job.config.seed)
+        if job.kind == "finetune" or (job.config.pretrain and job.config.pretrain.augmented):
+            learnt = made.pairs
+    data = Prepared(
+        pairs, split, learnt, _tokens(start, job, pairs, split, test, unlabelled), start, test, unlabelled, []
     )
-    tell(_data_read(prepared))
-    _warn(prepared, tell)
-    return prepared
+    write_text(out / "augment.json", json.dumps(made.report, ensure_ascii=False, indent=1))
+    data.reports.append("augment.json")
+    _warn(data, made, job, tell)
+    return data
+
+
+def split_of(pairs: Pairs, job: Job) -> Split:
+    """The job's split. A pretrain that folds share holds nothing out: it reads texts, never labels."""
+    data = job.config.data
+    if job.kind == "pretrain" and data.folds:
+        data = data.model_copy(update={"folds": 0, "full_data": True})
+    return make_split(pairs, data, job.fold)
+
+
+def corpus(data: Prepared, job: Job, out: Path, tell: Tell) -> Corpus:
+    """What a pretrain reads, as its config says: which files, pairs or sentences, words marked for whole-word masks."""
+    phase = job.config.pretrain
+    if phase is None:
+        raise RunError("the job is a pretrain, but its config has no pretrain: set pretrain, or make it a finetune")
+    parts = [data.learnt.only(np.flatnonzero(data.learnt.labels_N == 1)) if phase.positives_only else data.learnt]
+    if phase.unlabelled:
+        parts.append(_there(data.unlabelled, "pretrain.unlabelled", "unlabelled"))
+    if phase.test_texts:
+        parts.append(_there(data.test, "pretrain.test_texts", "test"))
+    a, b = [text for part in parts for text in part.a], [text for part in parts for text in part.b]
+    sentences = list(dict.fromkeys(a + b)) if phase.examples != "pairs" else []
+    if phase.examples == "sentences":
+        a, b = [], []
+    both = Pairs(a, b, np.empty(0, np.int8))
+    encoded = data.tokens.encode(both).joined(data.tokens.encode_sentences(sentences))
+    turns = phase.swap or (job.config.encoder.model_type == "albert" and phase.sentence_order)
+    turned = data.tokens.encode(both.turned()).joined(data.tokens.encode_sentences(sentences)) if turns else None
+    if phase.masking == "whole_word":
+        encoded, turned = _with_words(data, _texts(both, sentences), encoded, turned, job, out)
+    tell(_data_read(data, len(encoded), out))
+    return Corpus(encoded, turned, np.arange(len(encoded)) < len(both))
+
+
+def _texts(pairs: Pairs, sentences: list[str]) -> list[tuple[str, ...]]:
+    """The sentences of each row, as they are encoded."""
+    return [*zip(pairs.a, pairs.b, strict=True), *((text,) for text in sentences)]
+
+
+def _with_words(
+    data: Prepared,
+    texts: list[tuple[str, ...]],
+    encoded: EncodedPairs,
+    turned: EncodedPairs | None,
+    job: Job,
+    out: Path,
+) -> tuple[EncodedPairs, EncodedPairs | None]:
+    assert job.config.pretrain is not None  # noqa: S101 - corpus() looked
+    marked, report = mark_words(encoded, texts, data.tokens, job.config.pretrain)
+    write_text(out / "words.json", json.dumps(report.content, ensure_ascii=False, indent=1))
+    data.reports.append("words.json")
+    if turned is None:
+        return marked, None
+    other, _ = mark_words(turned, [tuple(reversed(row)) for row in texts], data.tokens, job.config.pretrain)
+    return marked, other
+
+
+def _there(pairs: Pairs | None, field: str, role: str) -> Pairs:
+    if pairs is None:
+        raise RunError(f"{field} asks for the {role} file, and the job brings none: upload one, or switch it off")
+    return pairs
+
+
+def lessons(data: Prepared, folder: Path, job: Job, out: Path, tell: Tell) -> Lessons:
+    """What a finetune learns from: the augmented training part, turned at random if asked for, soft labels if any."""
+    turns = job.config.augment.swap == "random"
+    made = Lessons(
+        data.tokens.encode(data.learnt),
+        data.learnt.labels_N,
+        data.tokens.encode(data.learnt.turned()) if turns else None,
+        _soft_labels(data, folder, job),
+    )
+    tell(_data_read(data, len(made.encoded), out))
+    cut = int(np.sum(made.encoded.lengths_N >= data.tokens.max_length))
+    if cut > 0.05 * len(made.encoded):
+        log(
+            tell,
+            f"{cut} of {len(made.encoded)} training pairs fill max_length and may be cut: raise max_length",
+            "warning",
+        )
+    return made
+
+
+def to_score(pairs: Pairs, tokens: Tokens, job: Job) -> PairsToScore:
+    """Pairs as they are scored: turned, too, when swap_at_test is on."""
+    turned = tokens.encode(pairs.turned()) if job.config.finetune.swap_at_test else None
+    return PairsToScore(tokens.encode(pairs), turned)
+
+
+def _soft_labels(data: Prepared, folder: Path, job: Job) -> npt.NDArray[np.float64] | None:
+    """The teacher's out-of-fold probability of each row that is learnt; NaN for rows that augmentation made."""
+    if not job.config.finetune.soft_labels_from:
+        return None
+    items = job.inputs_of("teacher")
+    if len(items) != 1:
+        raise RunError(
+            f"finetune.soft_labels_from names experiment {job.config.finetune.soft_labels_from}, but the job brings "
+            f"{len(items)} files of its predictions: give its valid_predictions.tsv"
+        )
+    check_file(folder, items[0])
+    by_row = np.full(len(data.pairs), np.nan)
+    for number, line in enumerate((folder / items[0].path).read_text(encoding="utf-8").splitlines(), start=1):
+        row, label, probability = line.split("\t")
+        if int(row) >= len(data.pairs) or data.pairs.labels_N[int(row)] != int(label):
+            raise RunError(
+                f"{items[0].name} line {number}: row {row} with label {label} is not in this train file: "
+                "the teacher was trained on another one"
+            )
+        by_row[int(row)] = float(probability)
+    taught = by_row[data.split.train_rows]
+    if np.isnan(taught).any():
+        raise RunError(
+            f"experiment {job.config.finetune.soft_labels_from} has predictions for {np.sum(~np.isnan(taught))} of "
+            f"{len(taught)} training rows: take an experiment with folds, which predicts every row"
+        )
+    soft = np.full(len(data.learnt), np.nan)
+    soft[: len(taught)] = taught
+    return soft
 
 
 def _start(folder: Path, job: Job) -> Path | None:
@@ -70,52 +200,68 @@ def _start(folder: Path, job: Job) -> Path | None:
     return places.pop()
 
 
-def _tokens(start: Path | None, job: Job, pairs: Pairs, split: Split) -> Tokens:
+def _tokens(
+    start: Path | None, job: Job, pairs: Pairs, split: Split, test: Pairs | None, unlabelled: Pairs | None
+) -> Tokens:
+    """The vocabulary: of a pretrain, of public weights, or built from what training may read."""
     max_length = job.config.data.max_length
-    if start is None:
-        return build_tokens(job.config.tokens, pairs, split.train_rows, max_length)
-    if job.inputs_of("pretrained"):
+    if start is not None and job.inputs_of("pretrained"):
         return load_tokens(start, max_length)
-    if not start.is_dir():
+    if start is not None and not start.is_dir():
         raise RunError(f"there is no folder of weights {str(start)!r} on this machine: check encoder.weights")
-    return public_tokens(start, job.config.tokens, pairs, max_length)
+    if start is not None and job.config.encoder.embeddings == "own":
+        return public_tokens(start, job.config.tokens, pairs, max_length)
+    phase = job.config.pretrain if job.kind == "pretrain" else None
+    parts = [pairs.only(split.train_rows)]
+    parts += [unlabelled] if phase and phase.unlabelled and unlabelled else []
+    parts += [test] if phase and phase.test_texts and test else []
+    texts = [text for part in parts for side in (part.a, part.b) for text in side]
+    unit = find_unit(job.config.tokens.unit, pairs.a + pairs.b)
+    return build_tokens(job.config.tokens, texts, unit, max_length)
 
 
-def _data_read(prepared: Prepared) -> DataRead:
-    parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
+def _data_read(data: Prepared, trained_rows: int, out: Path) -> DataRead:
+    valid = data.pairs.only(data.split.valid_rows)
+    parts = [data.tokens.encode(part) for part in (data.learnt, valid, data.test) if part is not None]
+    made = json.loads((out / "augment.json").read_text(encoding="utf-8"))
     return DataRead(
-        unit=prepared.tokens.unit,
-        train_rows=len(prepared.train),
-        valid_rows=len(prepared.valid),
-        test_rows=0 if prepared.test is None else len(prepared.test),
-        vocab_size=prepared.tokens.vocab_size,
-        unknown_rate=prepared.tokens.unknown_rate(*parts),
-        components=prepared.split.components,
-        largest_component_rows=prepared.split.largest_component_rows,
-        split_sha256=prepared.split.sha256,
+        unit=data.tokens.unit,
+        train_rows=len(data.split.train_rows),
+        valid_rows=len(data.split.valid_rows),
+        test_rows=0 if data.test is None else len(data.test),
+        vocab_size=data.tokens.vocab_size,
+        unknown_rate=data.tokens.unknown_rate(*parts),
+        components=data.split.components,
+        largest_component_rows=data.split.largest_component_rows,
+        trained_rows=trained_rows,
+        contradictions=len(made["contradictions"]),
+        split_sha256=data.split.sha256,
     )
 
 
-def _warn(prepared: Prepared, tell: Tell) -> None:
+def _warn(data: Prepared, made: Augmented, job: Job, tell: Tell) -> None:
     """Say what a person should know before believing the scores."""
-    small_valid = shortfall(prepared.split)
+    for mark, why in job.config.marks.items():
+        log(tell, f"{mark}: {why}", "warning")
+    small_valid = shortfall(data.split)
     if small_valid:
         log(tell, small_valid, "warning")
-    if prepared.test is not None:
-        unknown = prepared.tokens.unknown_rate(prepared.test)
+    if made.contradictions:
+        first = made.contradictions[0]
+        log(
+            tell,
+            f"{len(made.contradictions)} labels contradict the positives around them, for example {first.a!r} and "
+            f"{first.b!r}; augment.json lists them, and their components are never multiplied",
+            "warning",
+        )
+    if data.test is not None:
+        unknown = data.tokens.unknown_rate(data.tokens.encode(data.test))
         if unknown > MOST_UNKNOWN:
             log(
                 tell,
                 f"{unknown:.0%} of the test file's tokens are not in the vocabulary: is it of this contest?",
                 "warning",
             )
-    theirs = prepared.start and read_split_sha256(prepared.start)
-    if theirs and theirs != prepared.split.sha256:
+    theirs = data.start and not job.config.data.folds and read_split_sha256(data.start)
+    if theirs and theirs != data.split.sha256:
         log(tell, "the weights to start from have seen another split: valid sentences may be among them", "warning")
-    cut = int(np.sum(prepared.train.lengths_N >= prepared.tokens.max_length))
-    if cut > 0.05 * len(prepared.train):
-        log(
-            tell,
-            f"{cut} of {len(prepared.train)} training pairs fill max_length and may be cut: raise max_length",
-            "warning",
-        )

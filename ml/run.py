@@ -6,37 +6,47 @@ Called by `python -m ml`.
 import time
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
-from transformers import BertForMaskedLM, BertForSequenceClassification
 
-from ml.checkpoint import save, write_text
+from ml import resume
+from ml.blend import blend
+from ml.checkpoint import save_classifier, save_language_model
 from ml.contract.events import Finished, Scored
+from ml.contract.fingerprint import digest
 from ml.contract.job import Job
 from ml.errors import RunError
 from ml.finetune import finetune
 from ml.machine import Machine, set_up, started
-from ml.metrics import scores
-from ml.pair_model import build_model
-from ml.predict import predict
-from ml.prepare import Prepared, prepare
+from ml.metrics import auc_interval, scores
+from ml.pair_model import build_classifier, build_language_model
+from ml.predict import predict_mean
+from ml.prediction_files import RunScores, write_scores, write_test, write_valid
+from ml.prepare import Prepared, corpus, lessons, prepare, to_score
 from ml.pretrain import pretrain
+from ml.seeds import member_seed
 from ml.teller import Tell, tell_artifacts
 from ml.verify import Predictions, verify
 
 
 def run(job_path: Path, out: Path, tell: Tell) -> None:
-    """Do what `job_path` asks, write artifacts into `out`, tell events. Raises RunError when it cannot be done."""
+    """Do what `job_path` asks, write artifacts into `out`, tell events. Raises RunError when it cannot be done.
+
+    A training that was stopped goes on from the resume file in `out`, if it is of the same job.
+    """
     begin = time.perf_counter()
     job = read_job(job_path)
     out.mkdir(parents=True, exist_ok=True)
     machine = set_up(job)
     tell(started(machine))
-    data = prepare(job_path.parent, job, tell)
-    if job.kind == "pretrain":
-        _pretrain(job, data, machine, out, tell)
+    if job.kind == "blend":
+        tell_artifacts(tell, out, blend(job_path.parent, job, out, tell))
     else:
-        _finetune(job_path, job, data, machine, out, tell)
+        data = prepare(job_path.parent, job, out, tell)
+        if job.kind == "pretrain":
+            _pretrain(job, data, machine, out, tell)
+        else:
+            _finetune(job_path, job, data, machine, out, tell)
+        resume.forget(out)
     tell(Finished(seconds=time.perf_counter() - begin))
 
 
@@ -52,43 +62,59 @@ def read_job(path: Path) -> Job:
         raise RunError(f"{path} is not a job: {where}: {first['msg']}") from error
 
 
+def _key(job: Job, machine: Machine) -> str:
+    """What a resume file must be of: the same job on the same kind of device; the attempt may be another."""
+    asked = job.model_dump(mode="json", exclude={"attempt", "device", "threads"})
+    return digest({"job": asked, "device": machine.device.type})
+
+
 def _pretrain(job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
-    phase = job.config.pretrain
-    if phase is None:
-        raise RunError("the job is a pretrain, but its config has no pretrain: set pretrain, or make it a finetune")
-    model = build_model(BertForMaskedLM, job.config, data.tokens, data.start, machine.device)
-    pretrain(model, data.train, data.tokens, phase, job.config.seed, machine, tell)
-    tell_artifacts(tell, out, save(out, model, data.tokens, job, data.split))
+    texts = corpus(data, job, out, tell)
+    phase, seed = job.config.pretrain, job.config.seed
+    assert phase is not None  # noqa: S101 - corpus() looked
+    model = build_language_model(job.config, data.tokens, data.start, machine.device, seed)
+    pretrain(model, texts, data.tokens, phase, seed, machine, tell, folder=out, key=_key(job, machine))
+    names = save_language_model(out, model, data.tokens, job, data.split)
+    tell_artifacts(tell, out, names + data.reports)
 
 
 def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
-    train_labels_N = data.pairs.labels_N[data.split.train_rows]
-    valid_labels_N = data.pairs.labels_N[data.split.valid_rows]
-    model = build_model(BertForSequenceClassification, job.config, data.tokens, data.start, machine.device)
-    valid = (data.valid, valid_labels_N)
-    finetune(model, data.train, train_labels_N, valid, job.config.finetune, job.config.seed, machine, tell)
-
-    names = save(out, model, data.tokens, job, data.split)
-    train_N = predict(model, data.train, machine.device)
-    ours = Predictions(
-        predict(model, data.valid, machine.device),
-        None if data.test is None else predict(model, data.test, machine.device),
+    seed = member_seed(job.config.seed, job.fold, job.repeat)
+    learnt = lessons(data, job_path.parent, job, out, tell)
+    parts = [data.pairs.only(rows) for rows in (data.split.train_rows, data.split.valid_rows)]
+    train, valid = (to_score(part, data.tokens, job) for part in parts)
+    labels = [part.labels_N for part in parts]
+    model, language_model = build_classifier(job.config, data.tokens, data.start, machine.device, seed)
+    weights = finetune(
+        model,
+        language_model,
+        learnt,
+        (valid, labels[1]) if len(valid) else None,
+        data.tokens,
+        job.config,
+        seed,
+        machine,
+        tell,
+        out,
+        _key(job, machine),
     )
-    tell_artifacts(tell, out, names + _write_predictions(out, data, valid_labels_N, ours))
-
+    names = save_classifier(out, model, weights, data.tokens, job, data.split)
+    train_N = predict_mean(model, weights, train, machine.device)
+    test = None if data.test is None else to_score(data.test, data.tokens, job)
+    ours = Predictions(
+        predict_mean(model, weights, valid, machine.device),
+        None if test is None else predict_mean(model, weights, test, machine.device),
+    )
+    found = RunScores(train=scores(labels[0], train_N), valid=scores(labels[1], ours.valid_N) if len(valid) else None)
+    write_valid(out, data.split.valid_rows, labels[1], ours.valid_N)
+    write_scores(out, found)
+    names += ["valid_predictions.tsv", "scores.json", *data.reports]
+    if ours.test_N is not None:
+        write_test(out, ours.test_N)
+        names.append("test_predictions.tsv")
+    tell_artifacts(tell, out, names)
     tell(verify(job_path, out, ours))
-    tell(Scored(split="train", rows=len(train_N), scores=scores(train_labels_N, train_N)))
-    tell(Scored(split="valid", rows=len(ours.valid_N), scores=scores(valid_labels_N, ours.valid_N)))
-
-
-def _write_predictions(out: Path, data: Prepared, labels_N: np.ndarray, ours: Predictions) -> list[str]:
-    """valid_predictions.tsv (row number, label, probability) and test_predictions.tsv (probability); no header.
-
-    repr of a float has all its decimals: a rounded file makes ties, and ties cost AUC.
-    """
-    rows = zip(data.split.valid_rows.tolist(), labels_N.tolist(), ours.valid_N.tolist(), strict=True)
-    write_text(out / "valid_predictions.tsv", "".join(f"{row}\t{label}\t{p!r}\n" for row, label, p in rows))
-    if ours.test_N is None:
-        return ["valid_predictions.tsv"]
-    write_text(out / "test_predictions.tsv", "".join(f"{p!r}\n" for p in ours.test_N.tolist()))
-    return ["valid_predictions.tsv", "test_predictions.tsv"]
+    tell(Scored(split="train", rows=len(train_N), scores=found.train))
+    if found.valid is not None:
+        interval = auc_interval(labels[1], ours.valid_N, data.split.component_N[data.split.valid_rows])
+        tell(Scored(split="valid", rows=len(ours.valid_N), scores=found.valid, interval=interval))

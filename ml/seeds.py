@@ -6,8 +6,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-Stream = Literal["split", "shuffle", "mask", "weights"]
-_NUMBERS: dict[str, int] = {"split": 1, "shuffle": 2, "mask": 3, "weights": 4}
+Stream = Literal["split", "shuffle", "mask", "weights", "augment", "swap", "generator", "bootstrap"]
+_NUMBERS: dict[str, int] = {
+    "split": 1,
+    "shuffle": 2,
+    "mask": 3,
+    "weights": 4,
+    "augment": 5,
+    "swap": 6,
+    "generator": 7,
+    "bootstrap": 8,
+}
 
 
 def numpy_stream(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:
@@ -26,6 +35,13 @@ def seed_everything(seed: int) -> None:
     random.seed(whole)
     np.random.seed(whole % 2**32)
     torch.manual_seed(whole)
+
+
+def member_seed(seed: int, fold: int | None, repeat: int) -> int:
+    """The seed of one training of an experiment: of the first, the experiment's own; of the others, different ones."""
+    if not fold and not repeat:
+        return seed
+    return int(np.random.SeedSequence([seed, 100 + (fold or 0), repeat]).generate_state(1)[0] >> 1)
 
 
 def _whole(seed: int, stream: Stream) -> int:

@@ -6,6 +6,7 @@ A random row split of a contest file puts the same sentences in train and valid,
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
 
+from ml.contract.experiment import DataConfig
 from ml.errors import RunError
 from ml.pairs import Pairs, Rows
 from ml.seeds import numpy_stream
@@ -21,14 +24,26 @@ from ml.seeds import numpy_stream
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Row numbers (0-based, ascending) of both parts, and how the file hangs together."""
+    """Row numbers (0-based, ascending) of both parts, and how the file hangs together.
+
+    `component_N` is the component of every row of the file, whatever the split is by.
+    """
 
     train_rows: Rows
     valid_rows: Rows
-    components: int
-    largest_component_rows: int
-    seed: int
-    valid_fraction: float
+    component_N: npt.NDArray[np.int64]
+    data: DataConfig
+    fold: int | None = None
+
+    @property
+    def components(self) -> int:
+        """How many groups of rows share no sentence with another."""
+        return int(self.component_N.max()) + 1
+
+    @property
+    def largest_component_rows(self) -> int:
+        """Rows of the largest such group."""
+        return int(np.bincount(self.component_N).max())
 
     @property
     def sha256(self) -> str:
@@ -39,8 +54,11 @@ class Split:
         """Write split.json."""
         valid = self.valid_rows.tolist()
         content = {
-            "seed": self.seed,
-            "valid_fraction": self.valid_fraction,
+            "seed": self.data.split_seed,
+            "split_by": self.data.split_by,
+            "valid_fraction": self.data.valid_fraction,
+            "folds": self.data.folds,
+            "fold": self.fold,
             "rows": len(self.train_rows) + len(valid),
             "valid_rows": len(valid),
             "sha256": self.sha256,
@@ -49,39 +67,58 @@ class Split:
         path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def make_split(pairs: Pairs, valid_fraction: float, seed: int) -> Split:
-    """Hold out `valid_fraction` of the rows, component by component, in seeded order while they fit.
+def make_split(pairs: Pairs, data: DataConfig, fold: int | None = None) -> Split:
+    """Hold out a part as `data` says: one fold, a share by component or by row, or nothing (full_data).
 
-    A component is never cut, so giants stay in train. Raises RunError when a part lacks a label.
+    By component: in seeded order while they fit; a component is never cut, so giants stay in train. Folds:
+    scikit-learn's StratifiedGroupKFold over the components. Raises RunError when a part lacks a label.
     """
-    component_N = _components(pairs)
-    sizes_C = np.bincount(component_N)
-    held_C = _take_while_fits(sizes_C, round(valid_fraction * len(pairs)), seed)
-    held_N = held_C[component_N]
-    split = Split(
-        train_rows=np.flatnonzero(~held_N),
-        valid_rows=np.flatnonzero(held_N),
-        components=len(sizes_C),
-        largest_component_rows=int(sizes_C.max()),
-        seed=seed,
-        valid_fraction=valid_fraction,
-    )
+    component_N = components_of(pairs)
+    if data.full_data:
+        held_N = np.zeros(len(pairs), dtype=bool)
+    elif fold is not None:
+        held_N = _fold(pairs, component_N, data, fold)
+    elif data.split_by == "row":
+        held_N = np.zeros(len(pairs), dtype=bool)
+        wanted = round(data.valid_fraction * len(pairs))
+        held_N[numpy_stream(data.split_seed, "split").permutation(len(pairs))[:wanted]] = True
+    else:
+        sizes_C = np.bincount(component_N)
+        held_N = _take_while_fits(sizes_C, round(data.valid_fraction * len(pairs)), data.split_seed)[component_N]
+    split = Split(np.flatnonzero(~held_N), np.flatnonzero(held_N), component_N, data, fold)
     _check_labels(pairs, split)
     return split
+
+
+def _fold(pairs: Pairs, component_N: npt.NDArray[np.int64], data: DataConfig, fold: int) -> npt.NDArray[np.bool_]:
+    """Rows of fold number `fold`."""
+    components = int(component_N.max()) + 1
+    if components < data.folds:
+        raise RunError(
+            f"{components} groups of rows that share no sentence cannot make {data.folds} folds: lower data.folds"
+        )
+    cut = StratifiedGroupKFold(data.folds, shuffle=True, random_state=data.split_seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer rows of a label than folds: _check_labels says it as an error
+        parts = [held for _, held in cut.split(np.zeros(len(pairs)), pairs.labels_N, component_N)]
+    held_N = np.zeros(len(pairs), dtype=bool)
+    held_N[parts[fold]] = True
+    return held_N
 
 
 def shortfall(split: Split) -> str | None:
     """A warning when valid got under half of what was asked for, else None."""
     rows = len(split.train_rows) + len(split.valid_rows)
-    if len(split.valid_rows) >= split.valid_fraction * rows / 2:
+    share = 1 / split.data.folds if split.data.folds else split.data.valid_fraction
+    if split.data.full_data or len(split.valid_rows) >= share * rows / 2:
         return None
     return (
-        f"valid has {len(split.valid_rows)} rows of the {round(split.valid_fraction * rows)} asked for: "
+        f"valid has {len(split.valid_rows)} rows of the {round(share * rows)} asked for: "
         f"{split.largest_component_rows} of {rows} rows hang together by shared sentences and stay in train"
     )
 
 
-def _components(pairs: Pairs) -> npt.NDArray[np.int64]:
+def components_of(pairs: Pairs) -> npt.NDArray[np.int64]:
     """Component of each row (N). Sentences are nodes, after whitespace is made plain; pairs are edges."""
     node_of: dict[str, int] = {}
     ends_2N = [
@@ -108,10 +145,12 @@ def _take_while_fits(sizes_C: npt.NDArray[np.int64], wanted: int, seed: int) -> 
 
 def _check_labels(pairs: Pairs, split: Split) -> None:
     for part, rows in (("valid", split.valid_rows), ("train", split.train_rows)):
+        if part == "valid" and split.data.full_data:
+            continue
         found = np.unique(pairs.labels_N[rows]).tolist()
         if len(found) < 2:
             raise RunError(
                 f"the {part} part of the split has {len(rows)} rows with labels {found}, and needs both labels "
                 f"(largest group of rows that share sentences: {split.largest_component_rows} of {len(pairs)}): "
-                "change valid_fraction or the seed, or bring more rows"
+                "change valid_fraction, folds or split_seed, or bring more rows"
             )

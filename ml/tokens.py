@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from ml.contract.experiment import TokensConfig
@@ -32,7 +32,8 @@ class EncodedPairs:
 
     flat_T: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]  # N + 1
-    second_N: npt.NDArray[np.int32]
+    second_N: npt.NDArray[np.int32]  # of a single sentence: its length
+    begins_T: npt.NDArray[np.bool_] | None = None  # whether a token begins a word; None: nobody asked for words
 
     def __len__(self) -> int:
         return len(self.second_N)
@@ -41,6 +42,17 @@ class EncodedPairs:
     def lengths_N(self) -> npt.NDArray[np.int64]:
         """Tokens of each row, special ones counted."""
         return np.diff(self.offsets)
+
+    def joined(self, other: "EncodedPairs") -> "EncodedPairs":
+        """These rows, then the other's."""
+        return EncodedPairs(
+            np.concatenate([self.flat_T, other.flat_T]),
+            np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]]),
+            np.concatenate([self.second_N, other.second_N]),
+            None
+            if self.begins_T is None or other.begins_T is None
+            else np.concatenate([self.begins_T, other.begins_T]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class Tokens:
     unit: Unit
     max_length: int
     special_ids: tuple[int, ...]  # in the order of SPECIALS
+    unknown_ids: tuple[int, ...] = ()  # of <unk-0>, <unk-1>, ...
 
     @property
     def vocab_size(self) -> int:
@@ -60,27 +73,66 @@ class Tokens:
     def encode(self, pairs: Pairs, rows: Rows | None = None) -> EncodedPairs:
         """Token ids of `rows` of `pairs`, in that order; of all rows when None."""
         numbers = range(len(pairs)) if rows is None else rows.tolist()
-        a, b = ([side[n] for n in numbers] for side in (pairs.a, pairs.b))
+        return self._encode([pairs.a[n] for n in numbers], [pairs.b[n] for n in numbers])
+
+    def encode_sentences(self, sentences: list[str]) -> EncodedPairs:
+        """Token ids of single sentences, `[CLS] a [SEP]`."""
+        return self._encode(sentences, None)
+
+    def _encode(self, a: list[str], b: list[str] | None) -> EncodedPairs:
         if self.unit == "words":
-            a, b = segment(a), segment(b)
+            a, b = segment(a), None if b is None else segment(b)
         flat: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
         lengths: list[int] = []
         second: list[int] = []
         for start in range(0, len(a), _BATCH):
-            stop = start + _BATCH
-            # encode_batch_fast drops character offsets, which nobody reads here
-            encodings = self.tokenizer.encode_batch_fast(list(zip(a[start:stop], b[start:stop], strict=True)))
-            flat.append(np.array([number for e in encodings for number in e.ids], dtype=np.int32))
+            texts = a[start : start + _BATCH]
+            batch = texts if b is None else list(zip(texts, b[start : start + _BATCH], strict=True))
+            # encode_batch_fast drops character offsets; they are only needed to tell unknown tokens apart
+            encodings = (self.tokenizer.encode_batch if self.unknown_ids else self.tokenizer.encode_batch_fast)(batch)
+            ids = np.array([number for e in encodings for number in e.ids], dtype=np.int32)
+            if self.unknown_ids:
+                self._tell_unknowns_apart(encodings, batch, ids)
+            flat.append(ids)
             lengths.extend(len(e) for e in encodings)
             second.extend(len(e) - sum(e.type_ids) for e in encodings)
         offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         return EncodedPairs(np.concatenate(flat), offsets, np.array(second, dtype=np.int32))
 
+    def _tell_unknowns_apart(
+        self, encodings: list[Encoding], batch: list[str] | list[tuple[str, str]], ids_T: npt.NDArray[np.int32]
+    ) -> None:
+        """Put <unk-i> for the i-th different unknown text of a row, in place; the last one stands for all further."""
+        offsets = np.concatenate(([0], np.cumsum([len(e) for e in encodings])))
+        places = np.flatnonzero(ids_T == self.special_ids[1])
+        seen: dict[str, int] = {}
+        last_row = -1
+        for place, row in zip(places.tolist(), (np.searchsorted(offsets, places, "right") - 1).tolist(), strict=True):
+            if row != last_row:
+                seen, last_row = {}, row
+            encoding, at = encodings[row], place - int(offsets[row])
+            sides = batch[row] if isinstance(batch[row], tuple) else (batch[row],)
+            begin, end = encoding.offsets[at]
+            text = sides[encoding.sequence_ids[at] or 0][begin:end]
+            number = seen.setdefault(text.lower() if self.lowercase else text, len(seen))
+            ids_T[place] = self.unknown_ids[min(number, len(self.unknown_ids) - 1)]
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether case is dropped."""
+        return getattr(self.tokenizer.normalizer, "lowercase", False) is True
+
+    @property
+    def never_masked(self) -> tuple[int, ...]:
+        """Ids that are no tokens of the text: special ones and placeholders of unknown ones."""
+        return (*self.special_ids, *self.unknown_ids)
+
     def unknown_rate(self, *parts: EncodedPairs) -> float:
         """Share of [UNK] among the tokens of `parts`, [CLS] and [SEP] not counted."""
         pad, unk, cls, sep, _ = self.special_ids
         flat_T = np.concatenate([part.flat_T for part in parts])
-        return float(np.mean(flat_T[~np.isin(flat_T, (pad, cls, sep))] == unk)) if len(flat_T) else 0.0
+        text_T = flat_T[~np.isin(flat_T, (pad, cls, sep))]
+        return float(np.mean(np.isin(text_T, (unk, *self.unknown_ids)))) if len(text_T) else 0.0
 
     def save(self, folder: Path) -> None:
         """Write FILES: enough for load(), and for transformers' AutoTokenizer (words: cut by jieba beforehand)."""
@@ -90,17 +142,18 @@ class Tokens:
         plain["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
         for name, content in (
             ("tokenizer_config.json", plain),
-            ("tokens.json", {"unit": self.unit, "max_length": self.max_length}),
+            (
+                "tokens.json",
+                {"unit": self.unit, "max_length": self.max_length, "distinct_unknowns": len(self.unknown_ids)},
+            ),
         ):
             (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def build_tokens(config: TokensConfig, train: Pairs, rows: Rows, max_length: int) -> Tokens:
-    """A tokenizer of the training part only: `rows` of `train`. What only valid holds stays unknown, as online."""
-    unit = find_unit(config.unit, train.a + train.b)
-    numbers = rows.tolist()
-    texts = [side[n] for side in (train.a, train.b) for n in numbers]
-    return _ready(build(unit, config, segment(texts) if unit == "words" else texts), unit, max_length)
+def build_tokens(config: TokensConfig, texts: list[str], unit: Unit, max_length: int) -> Tokens:
+    """A tokenizer of `texts`: of the training part only. What only valid holds stays unknown, as online."""
+    tokenizer = build(unit, config, segment(texts) if unit == "words" else texts)
+    return _ready(tokenizer, unit, max_length, config.distinct_unknowns)
 
 
 def load_tokens(folder: Path, max_length: int | None = None) -> Tokens:
@@ -110,7 +163,7 @@ def load_tokens(folder: Path, max_length: int | None = None) -> Tokens:
             raise RunError(f"{folder} has no {name}: give the whole folder of a finished run")
     saved: dict[str, Any] = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return _ready(tokenizer, saved["unit"], max_length or saved["max_length"])
+    return _ready(tokenizer, saved["unit"], max_length or saved["max_length"], saved.get("distinct_unknowns", 0))
 
 
 def public_tokens(folder: Path, config: TokensConfig, train: Pairs, max_length: int) -> Tokens:
@@ -122,7 +175,7 @@ def public_tokens(folder: Path, config: TokensConfig, train: Pairs, max_length: 
         tokens = load_tokens(folder, max_length)
     else:
         unit = find_unit(config.unit, train.a + train.b)
-        tokens = _ready(_public_backend(folder), unit, max_length)
+        tokens = _ready(public_backend(folder), unit, max_length, config.distinct_unknowns)
     unknown = tokens.unknown_rate(tokens.encode(train))
     if unknown > MOST_UNKNOWN:
         raise RunError(
@@ -132,7 +185,7 @@ def public_tokens(folder: Path, config: TokensConfig, train: Pairs, max_length: 
     return tokens
 
 
-def _public_backend(folder: Path) -> Tokenizer:
+def public_backend(folder: Path) -> Tokenizer:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise RunError(f"{folder} has no vocabulary: put its vocab.txt or tokenizer.json beside the weights")
     from transformers import AutoTokenizer  # here: it takes seconds, and runs from scratch never need it
@@ -148,8 +201,8 @@ def _public_backend(folder: Path) -> Tokenizer:
     return Tokenizer.from_str(backend.to_str())
 
 
-def _ready(tokenizer: Tokenizer, unit: Unit, max_length: int) -> Tokens:
-    """Set pair template and truncation, the same for every origin."""
+def _ready(tokenizer: Tokenizer, unit: Unit, max_length: int, distinct_unknowns: int = 0) -> Tokens:
+    """Set pair template and truncation, the same for every origin; placeholders get the ids after the vocabulary."""
     found = [tokenizer.token_to_id(name) for name in SPECIALS]
     if None in found:
         missing = ", ".join(name for name, number in zip(SPECIALS, found, strict=True) if number is None)
@@ -162,5 +215,8 @@ def _ready(tokenizer: Tokenizer, unit: Unit, max_length: int) -> Tokens:
     )
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, strategy="longest_first")
+    placeholders = [f"<unk-{number}>" for number in range(distinct_unknowns)]
+    tokenizer.add_special_tokens(placeholders)
     tokenizer.encode_special_tokens = True  # "[MASK]" typed by a person is text, not a mask
-    return Tokens(tokenizer, unit, max_length, tuple(found))
+    unknown_ids = tuple(tokenizer.token_to_id(name) for name in placeholders)
+    return Tokens(tokenizer, unit, max_length, tuple(found), unknown_ids)

@@ -13,16 +13,17 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from transformers import BertForSequenceClassification
 
-from ml.checkpoint import load, read_valid_rows
+from ml.augment import augment
+from ml.checkpoint import load_classifier, read_valid_rows
 from ml.contract.events import Verified
 from ml.contract.job import Job
 from ml.contract.lifeline import die_with_parent
 from ml.errors import RunError
 from ml.machine import set_up
 from ml.pairs import read_test, read_train
-from ml.predict import Probabilities, predict
+from ml.predict import Probabilities, predict_mean
+from ml.prepare import to_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,15 @@ def main() -> None:
 def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:
     """Predict valid and test with nothing but the files in `folder` and the job's inputs."""
     machine = set_up(job)
-    model, tokens = load(folder, BertForSequenceClassification, machine.device)
-    valid = tokens.encode(read_train(inputs, job), np.array(read_valid_rows(folder), dtype=np.int64))
+    model, weights, tokens = load_classifier(folder, machine.device)
+    rows = np.array(read_valid_rows(folder), dtype=np.int64)
+    pairs = read_train(inputs, job)
+    if job.config.augment.augment_before_split:
+        pairs = augment(pairs, job.config.augment, job.config.seed).pairs
     test = read_test(inputs, job)
     return Predictions(
-        predict(model, valid, machine.device),
-        None if test is None else predict(model, tokens.encode(test), machine.device),
+        predict_mean(model, weights, to_score(pairs.only(rows), tokens, job), machine.device),
+        None if test is None else predict_mean(model, weights, to_score(test, tokens, job), machine.device),
     )
 
 

@@ -1,4 +1,4 @@
-"""Chinese words by jieba, for unit `words`. Called by tokens."""
+"""Chinese words by jieba: for unit `words` (called by tokens) and for whole-word masking (word_marks)."""
 
 import logging
 import tempfile
@@ -26,3 +26,21 @@ def segment(texts: list[str]) -> list[str]:
     jieba = _jieba()
     cut = {text: " ".join(word for word in jieba.lcut(text) if not word.isspace()) for text in set(texts)}
     return [cut[text] for text in texts]
+
+
+def word_starts(text: str) -> set[int]:
+    """Places in `text` (characters, from 0) at which a word of jieba starts."""
+    starts, at = set(), 0
+    for word in _jieba().lcut(text):
+        starts.add(at)
+        at += len(word)
+    return starts
+
+
+def character_frequencies() -> dict[str, int]:
+    """How often each character stands in jieba's dictionary, each word with its count in jieba's corpus."""
+    counts: dict[str, int] = {}
+    for word, count in _jieba().dt.FREQ.items():
+        for character in word if count else "":
+            counts[character] = counts.get(character, 0) + count
+    return counts

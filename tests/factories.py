@@ -22,7 +22,13 @@ from ml.contract.pair_file import FileKind
 TINY: dict[str, Any] = {
     "data": {"max_length": 32, "valid_fraction": 0.2},
     "tokens": {"min_count": 1},
-    "encoder": {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64},
+    "encoder": {
+        "size": "explicit",
+        "num_hidden_layers": 1,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    },
     "pretrain": {"num_train_epochs": 1, "batch_size": 32},
     "finetune": {"num_train_epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
     "seed": 3,

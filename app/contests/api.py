@@ -107,7 +107,7 @@ def upload_file(
     text_column_a: Annotated[int | None, Form(ge=0)] = None,
     text_column_b: Annotated[int | None, Form(ge=0)] = None,
 ) -> JSONResponse:
-    """Upload a train or test file. 201 with its report; 200 when the same file is there; 422 naming each bad row."""
+    """Upload a train, test or unlabelled file. 201 with its report, 200 when it is there, 422 naming each bad row."""
     with request.app.state.database.reading() as look:  # or the parse would hold the one write transaction of SQLite
         queries.contest(look, slug)
     columns = service.columns_of(header, label_column, text_column_a, text_column_b)

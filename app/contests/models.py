@@ -28,7 +28,7 @@ class ContestFile(Base):
     __tablename__ = "contest_files"
     __table_args__ = (
         UniqueConstraint("contest_id", "kind", "sha256", "layout_digest"),
-        CheckConstraint("kind IN ('train', 'test')", name="kind_known"),
+        CheckConstraint("kind IN ('train', 'test', 'unlabelled')", name="kind_known"),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)

@@ -17,6 +17,7 @@ from app.runs.api import RunOut, run_out
 from app.security import member
 from app.submissions import service as submissions
 from app.web import SessionDep
+from ml.contract.experiment import upgrade
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
 
@@ -33,9 +34,11 @@ class NewExperiment(Strict):
     name: str = Field(examples=["n-gram mask"])
     note: str = ""
     preset: str = Field("", examples=["demo"], description="empty: the contract's defaults")
+    size: str = Field("", examples=["tiny"], description="the preset's encoder: tiny, mini, small, base, large")
     config: dict[str, Any] = Field(default_factory=dict, examples=[{"finetune": {"num_train_epochs": 3}, "seed": 7}])
     train_file_id: int | None = Field(None, description="null: the contest's newest train file")
     test_file_id: int | None = Field(None, description="null: the contest's newest test file, if it has one")
+    unlabelled_file_id: int | None = Field(None, description="null: the newest one, if the pretrain reads it")
     parent_id: int | None = Field(None, description="the experiment that this one is a variant of")
 
 
@@ -60,6 +63,9 @@ class ScoreOut(BaseModel):
     split: str
     metric: str
     value: float
+    low: float | None = Field(description="lower end of the 95% interval")
+    high: float | None
+    members: list[float] | None = Field(description="what each fold, repeat or fused experiment scored by itself")
     uncertain: bool
     note: str
     source: str
@@ -81,7 +87,10 @@ class ExperimentOut(BaseModel):
     parent_id: int | None
     train_file_id: int | None
     test_file_id: int | None
+    unlabelled_file_id: int | None
     created_at: datetime
+    marks: dict[str, str] = Field(description="what a reader of the scores must know (leaking, transductive), and why")
+    changes: dict[str, tuple[Any, Any]] = Field(description="fields that differ from the parent: (parent's, own)")
     scores: list[ScoreOut]
     runs: list[RunOut]
     same_as: list[int] = Field(description="other experiments that asked for exactly the same")
@@ -99,11 +108,13 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
     plain = {
         name: getattr(experiment, name)
         for name in ExperimentOut.model_fields
-        if name not in {"contest", "status", "scores", "runs", "same_as"}
+        if name not in {"contest", "status", "scores", "runs", "same_as", "marks", "changes"}
     }
     return ExperimentOut(
         **plain,
         contest=contest.slug,
+        marks=dict(upgrade(experiment.config).marks) if experiment.config else {},
+        changes=queries.changes_from_parent(session, experiment),
         status=ranked(session, contest, ids=[experiment.id]).rows[0].status,
         scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],
         runs=[run_out(session, run) for run in run_queries.runs_of(session, experiment.id)],
@@ -120,9 +131,10 @@ def create_experiment(slug: str, body: NewExperiment, session: SessionDep) -> Ex
         contest,
         name=body.name,
         note=body.note,
-        config=service.build_config(body.preset, body.config),
+        config=service.build_config(body.preset, body.config, body.size),
         train_file_id=body.train_file_id,
         test_file_id=body.test_file_id,
+        unlabelled_file_id=body.unlabelled_file_id,
         parent_id=body.parent_id,
     )
     run_service.enqueue(session, experiment)

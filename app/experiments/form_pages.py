@@ -17,8 +17,9 @@ from app.experiments.models import Experiment
 from app.runs import service as run_service
 from app.security import member
 from app.web import SessionDep, page
+from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import upgrade
-from ml.contract.presets import PRESETS, preset
+from ml.contract.presets import PRESETS, preset, size_of
 
 router = APIRouter(dependencies=[Depends(member)])
 
@@ -30,14 +31,18 @@ class FormPage:
     contest: Contest
     presets: dict[str, str]
     preset: str
+    sizes: tuple[str, ...]
+    size: str
     parent: Experiment | None
     groups: list[forms.FormGroup]
     name: str
     note: str
     train_files: Sequence[ContestFile]
     test_files: Sequence[ContestFile]
+    unlabelled_files: Sequence[ContestFile]
     train_file_id: int | None
     test_file_id: int | None
+    unlabelled_file_id: int | None
     errors: dict[str, str]
 
 
@@ -47,6 +52,7 @@ def new(
     session: SessionDep,
     contest: str,
     preset_name: Annotated[str, Query(alias="preset")] = "demo",
+    size: str = "",
     clone: int | None = None,
 ) -> Response:
     """The form, filled from a preset or from the experiment to be cloned."""
@@ -54,25 +60,27 @@ def new(
     parent = queries.experiment(session, clone) if clone is not None else None
     if parent is not None and parent.config is None:
         raise Refused(f"experiment {parent.id} was trained elsewhere: it has no config to clone")
-    config = upgrade(parent.config) if parent and parent.config else _preset(preset_name)
+    config = upgrade(parent.config) if parent and parent.config else _preset(preset_name, size)
     context = _form(
         session,
         found,
         parent,
         preset_name="" if parent else preset_name,
+        size=size,
         typed=config.model_dump(),
         values={
             "name": f"{parent.name} (variant)" if parent else "",
             "train_file_id": str(parent.train_file_id) if parent else "",
             "test_file_id": str(parent.test_file_id or "") if parent else "",
+            "unlabelled_file_id": str(parent.unlabelled_file_id or "") if parent else "",
         },
     )
     return page(request, "experiments/form.html", context)
 
 
-def _preset(name: str) -> Any:
+def _preset(name: str, size: str) -> Any:
     try:
-        return preset(name)
+        return preset(name, size)
     except ValueError as error:
         raise Refused(str(error)) from error
 
@@ -83,6 +91,7 @@ def _form(
     parent: Experiment | None,
     *,
     preset_name: str,
+    size: str = "",
     typed: dict[str, Any],
     values: Mapping[str, str],
     errors: Sequence[FieldError] = (),
@@ -90,16 +99,20 @@ def _form(
     messages = {item.field: item.message for item in errors}
     return FormPage(
         contest=contest,
-        presets={name: (make.__doc__ or "").strip() for name, make in PRESETS.items()},
+        presets=PRESETS,
         preset=preset_name,
+        sizes=tuple(SIZES),
+        size=size or (size_of(preset_name) if preset_name in PRESETS else ""),
         parent=parent,
         groups=forms.groups(typed, messages),
         name=values.get("name", ""),
         note=values.get("note", ""),
         train_files=contest_queries.files(session, contest.id, "train"),
         test_files=contest_queries.files(session, contest.id, "test"),
+        unlabelled_files=contest_queries.files(session, contest.id, "unlabelled"),
         train_file_id=_number(values.get("train_file_id")),
         test_file_id=_number(values.get("test_file_id")),
+        unlabelled_file_id=_number(values.get("unlabelled_file_id")),
         errors=messages,
     )
 
@@ -126,6 +139,7 @@ def create(request: Request, session: SessionDep, posted: Annotated[dict[str, st
                 config=config,
                 train_file_id=_number(posted.get("train_file_id")),
                 test_file_id=_number(posted.get("test_file_id")),
+                unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
                 parent_id=parent_id,
             )
             run_service.enqueue(session, experiment)

@@ -25,12 +25,14 @@ class Experiment(Base):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     train_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
     test_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
+    unlabelled_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
     created_at: Mapped[datetime]
 
 
 class Score(Base):
     """One number of one split. Append-only for online; a run's own score is replaced by its later attempt's.
 
+    `low` and `high` are the ends of its 95% interval; `members` what each fold or fused experiment scored by itself.
     `text` keeps a number as a person typed it (0.877030), `uncertain` the question mark behind it (0.8?).
     The range check refuses NaN and infinity on both databases: SQLite stores NaN as NULL, Postgres ranks it highest.
     """
@@ -50,6 +52,9 @@ class Score(Base):
     split: Mapped[str] = mapped_column(String(10))
     metric: Mapped[str] = mapped_column(String(20))
     value: Mapped[float] = mapped_column(Double)
+    low: Mapped[float | None] = mapped_column(Double)
+    high: Mapped[float | None] = mapped_column(Double)
+    members: Mapped[list[Any] | None]
     text: Mapped[str] = mapped_column(String(60), default="")
     uncertain: Mapped[bool] = mapped_column(default=False)
     note: Mapped[str] = mapped_column(Text, default="")

@@ -65,6 +65,7 @@ class ExperimentPage:
     config: dict[str, Any] | None
     same_as: list[int]
     parent: Experiment | None
+    changes: dict[str, tuple[Any, Any]]
     score_key: str
     score_error: str
     score_typed: str
@@ -131,12 +132,13 @@ def _page(session: Session, experiment_id: int, *, error: str = "", typed: str =
         scores=queries.scores_of(session, [experiment.id]),
         files=[
             contest_queries.file_by_id(session, file_id)
-            for file_id in (experiment.train_file_id, experiment.test_file_id)
+            for file_id in (experiment.train_file_id, experiment.test_file_id, experiment.unlabelled_file_id)
             if file_id is not None
         ],
         config=experiment.config,
         same_as=[item for item in same if item != experiment.id],
         parent=queries.experiment(session, experiment.parent_id) if experiment.parent_id else None,
+        changes=queries.changes_from_parent(session, experiment),
         score_key=str(uuid.uuid4()),
         score_error=error,
         score_typed=typed,

@@ -1,12 +1,14 @@
 """Reads of experiments and their scores."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.experiments.models import Experiment, Score
+from ml.contract.experiment import differences, upgrade
 
 
 def experiment(session: Session, experiment_id: int) -> Experiment:
@@ -15,6 +17,14 @@ def experiment(session: Session, experiment_id: int) -> Experiment:
     if found is None:
         raise NotFound(f"there is no experiment {experiment_id}")
     return found
+
+
+def changes_from_parent(session: Session, experiment: Experiment) -> dict[str, tuple[Any, Any]]:
+    """Fields in which a variant's config differs from its parent's: (the parent's value, its own)."""
+    parent = session.get(Experiment, experiment.parent_id) if experiment.parent_id else None
+    if parent is None or parent.config is None or experiment.config is None:
+        return {}
+    return differences(*(upgrade(item.config or {}).model_dump(mode="json") for item in (parent, experiment)))
 
 
 def experiments_of(session: Session, contest_id: int) -> Sequence[Experiment]:

@@ -5,41 +5,37 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from app.config_errors import field_errors
 from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
 from app.db import clock
 from app.errors import FieldError, Refused
-from app.experiments import queries
+from app.experiments import queries, relatives
 from app.experiments.models import Experiment, Score
+from ml.contract.events import Scored
 from ml.contract.experiment import ExperimentConfig, merge
-from ml.contract.fingerprint import experiment_fingerprint
+from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
 from ml.contract.presets import preset
-from ml.contract.scores import Scores, SplitName
 
 
-def build_config(preset_name: str, changes: dict[str, Any]) -> ExperimentConfig:
-    """A preset (or the defaults) with changes laid over it. Raises Refused that names each field, value and bound."""
+def build_config(preset_name: str, changes: dict[str, Any], size: str = "") -> ExperimentConfig:
+    """A preset (or the defaults) with changes laid over it; `size` is the preset's encoder.
+
+    Raises Refused that names each field, value and bound.
+    """
     try:
-        base = preset(preset_name).model_dump() if preset_name else {}
+        base = preset(preset_name, size).model_dump() if preset_name else {}
     except ValueError as error:
-        raise Refused(str(error), [FieldError("preset", str(error), preset_name)]) from error
+        field = "size" if "size" in str(error) else "preset"
+        raise Refused(str(error), [FieldError(field, str(error), size if field == "size" else preset_name)]) from error
     try:
         return ExperimentConfig.model_validate(merge(base, changes))
     except ValidationError as error:
         problems = field_errors(error)
         raise Refused(
-            "; ".join(f"config.{p.field}: {p.message} (got {p.value})" for p in problems), problems
+            "; ".join(f"config.{p.field}: {p.message}" + (f" (got {p.value})" if p.value else "") for p in problems),
+            problems,
         ) from error
-
-
-def field_errors(error: ValidationError) -> list[FieldError]:
-    """Pydantic's findings in our form. `field` is dotted; the value is cut to what a message can hold."""
-    found = []
-    for item in error.errors(include_url=False, include_context=False):
-        field = ".".join(str(part) for part in item["loc"])
-        message = "there is no such field" if item["type"] == "extra_forbidden" else item["msg"]
-        found.append(FieldError(field, message.removeprefix("Value error, "), repr(item["input"])[:100]))
-    return found
 
 
 def create(
@@ -51,9 +47,13 @@ def create(
     note: str = "",
     train_file_id: int | None = None,
     test_file_id: int | None = None,
+    unlabelled_file_id: int | None = None,
     parent_id: int | None = None,
 ) -> Experiment:
-    """A new row of what is asked; runs/service.enqueue makes its runs. Files: the newest of their kind unless given."""
+    """A new row of what is asked; runs/service.enqueue makes its runs. Files: the newest of their kind unless given.
+
+    Raises Refused for a config that the contest's files, or the experiments it names, can't serve.
+    """
     name = checked_name(name)
     train = _file(session, contest, "train", train_file_id)
     if train is None:
@@ -62,6 +62,14 @@ def create(
             [FieldError("train_file_id", "no train file")],
         )
     test = _file(session, contest, "test", test_file_id)
+    reads = pretrain_reads(config)
+    unlabelled = _file(session, contest, "unlabelled", unlabelled_file_id) if "unlabelled" in reads else None
+    for role, file in (("unlabelled", unlabelled), ("test", test)):
+        if role in reads and file is None:
+            field = "pretrain.unlabelled" if role == "unlabelled" else "pretrain.test_texts"
+            message = f"contest {contest.slug!r} has no {role} file to pretrain on: upload one, or switch it off"
+            raise Refused(f"{field}: {message}", [FieldError(field, message)])
+    relatives.check(session, contest, config, train.id, test.id if test else None)
     if parent_id is not None and queries.experiment(session, parent_id).contest_id != contest.id:
         raise Refused(
             f"experiment {parent_id} is of another contest",
@@ -73,10 +81,11 @@ def create(
         note=note.strip(),
         origin="pairboard",
         config=config.model_dump(mode="json"),
-        fingerprint=experiment_fingerprint(config, {file.kind: file.sha256 for file in (train, test) if file}),
+        fingerprint=experiment_fingerprint(config, {f.kind: f.sha256 for f in (train, test, unlabelled) if f}),
         parent_id=parent_id,
         train_file_id=train.id,
         test_file_id=test.id if test else None,
+        unlabelled_file_id=unlabelled.id if unlabelled else None,
         created_at=clock(session),
     )
     session.add(experiment)
@@ -120,14 +129,19 @@ def checked_name(name: str) -> str:
     return name
 
 
-def record_run_scores(session: Session, experiment_id: int, run_id: int, split: SplitName, scores: Scores) -> None:
+def record_run_scores(session: Session, experiment_id: int, run_id: int, scored: Scored) -> None:
     """A run's own scores: a later attempt's replace an earlier one's, so that they stand once."""
+    split = scored.split
     standing = {(score.split, score.metric): score for score in queries.scores_of_run(session, run_id)}
     now = clock(session)  # asked before a row is added: the question would flush a half-filled one
-    for metric, value in scores.model_dump().items():
+    for metric, value in scored.scores.model_dump().items():
         score = standing.get((split, metric))
         if score is None:
             score = Score(experiment_id=experiment_id, run_id=run_id, split=split, metric=metric, source="run")
             session.add(score)
         score.value, score.created_at = value, now
+        if metric == "roc_auc" and scored.interval:
+            score.low, score.high = scored.interval
+        if scored.members:
+            score.members = [getattr(member, metric) for member in scored.members]
     session.flush()

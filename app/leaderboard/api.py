@@ -23,6 +23,11 @@ class ShownScoreOut(BaseModel):
     uncertain: bool
     note: str
     count: int
+    low: float | None
+    high: float | None
+    members: int
+    mean: float | None
+    deviation: float | None
 
 
 class RowOut(BaseModel):
@@ -39,6 +44,7 @@ class RowOut(BaseModel):
     train: ShownScoreOut | None
     valid: ShownScoreOut | None
     online: ShownScoreOut | None
+    marks: dict[str, str]
 
 
 class LeaderboardOut(BaseModel):

@@ -15,13 +15,18 @@ _PAGE = 1000
 
 @dataclass(frozen=True)
 class Cell:
-    """A score as people read it. `text` is the whole cell, remark included, as an export has it."""
+    """A score as people read it. `text` is the whole cell, remark included, as an export has it.
+
+    `interval`: "0.6721 to 0.7293"; `parts`: what stands behind it, "5: 0.7012 ± 0.0081". Empty where there is none.
+    """
 
     shown: str
     remark: str
     title: str
     count: int
     text: str
+    interval: str = ""
+    parts: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,11 @@ def _cell(score: ShownScore | None) -> Cell | None:
     number = score.text or f"{score.value:.5f}"
     remark = " ".join(score.note.split())
     shown = cell_text(score.value, number, score.uncertain, "")
-    return Cell(shown, remark, repr(score.value), score.count, cell_text(score.value, number, score.uncertain, remark))
+    interval = "" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
+    parts = "" if score.mean is None else f"{score.members}: {score.mean:.4f}"
+    parts += "" if score.deviation is None else f" ± {score.deviation:.4f}"
+    text = cell_text(score.value, number, score.uncertain, remark)
+    return Cell(shown, remark, repr(score.value), score.count, text, interval, parts)
 
 
 def all_lines(session: Session, contest: Contest, sort: str) -> list[Line]:
@@ -83,22 +92,51 @@ def all_lines(session: Session, contest: Contest, sort: str) -> list[Line]:
 
 
 def markdown(session: Session, contest: Contest, sort: str) -> str:
-    """The table as Markdown; `pairboard import-table` reads it back to the same rows."""
-    return write_markdown(
-        [
-            (line.row.name, line.text("train"), line.text("valid"), line.text("online"))
-            for line in all_lines(session, contest, sort)
-        ]
-    )
+    """The table as Markdown; `pairboard import-table` reads it back to the same rows.
+
+    Columns for the interval of valid, the folds behind it and the marks stand there when a row has any.
+    """
+    shown = all_lines(session, contest, sort)
+    more = {
+        "valid 95%": [line.valid.interval if line.valid else "" for line in shown],
+        "folds": [line.valid.parts if line.valid else "" for line in shown],
+        "marks": [", ".join(line.row.marks) for line in shown],
+    }
+    extra = {title: cells for title, cells in more.items() if any(cells)}
+    body = [
+        (
+            line.row.name,
+            line.text("train"),
+            line.text("valid"),
+            line.text("online"),
+            *(extra[title][n] for title in extra),
+        )
+        for n, line in enumerate(shown)
+    ]
+    return write_markdown(body, tuple(extra))
 
 
 def csv(session: Session, contest: Contest, sort: str) -> str:
     """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
-    header = ["id", "experiment", "status", "train", "valid", "online", "online remark", "note", "made"]
+    header = [
+        "id",
+        "experiment",
+        "status",
+        "train",
+        "valid",
+        "valid low",
+        "valid high",
+        "folds mean",
+        "folds deviation",
+    ]
+    header += ["online", "online remark", "marks", "note", "made"]
     body = []
     for line in all_lines(session, contest, sort):
         row = line.row
-        numbers = [score.value if score else None for score in (row.train, row.valid, row.online)]
+        train, valid, online = (score.value if score else None for score in (row.train, row.valid, row.online))
+        around = [getattr(row.valid, name, None) for name in ("low", "high", "mean", "deviation")]
         remark = row.online.note if row.online else ""
-        body.append([row.id, row.name, row.status, *numbers, remark, row.note, row.created_at.isoformat()])
+        made = row.created_at.isoformat()
+        marks = " ".join(row.marks)
+        body.append([row.id, row.name, row.status, train, valid, *around, online, remark, marks, row.note, made])
     return write_csv(header, body)

@@ -1,5 +1,6 @@
 """The comparison table: experiment | train | valid | online. A query, never a second table."""
 
+import statistics
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from app.contests.models import Contest
 from app.errors import FieldError, Refused
 from app.experiments.models import Experiment, Score
 from app.runs.models import ExperimentRun, Run
+from ml.contract.experiment import upgrade
 
 SORT_KEYS = ("name", "train", "valid", "online", "status", "created", "id")
 PAGE_SIZE = 200
@@ -18,13 +20,22 @@ PAGE_SIZE = 200
 
 @dataclass(frozen=True)
 class ShownScore:
-    """A score as the table shows it; `count` is how many stand behind it (online: the latest of several)."""
+    """A score as the table shows it; `count` is how many stand behind it (online: the latest of several).
+
+    `low` and `high` are its 95% interval; `mean` and `deviation` those of the folds or members behind it, `members`
+    how many these are.
+    """
 
     value: float
     text: str
     uncertain: bool
     note: str
     count: int
+    low: float | None = None
+    high: float | None = None
+    members: int = 0
+    mean: float | None = None
+    deviation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Row:
     train: ShownScore | None
     valid: ShownScore | None
     online: ShownScore | None
+    marks: dict[str, str]
 
     @property
     def active(self) -> bool:
@@ -171,8 +183,23 @@ def _row(found: list[Any], runs: dict[int, Run]) -> Row:
         train=train,
         valid=valid,
         online=online,
+        marks={**upgrade(experiment.config).marks} if experiment.config else {},
     )
 
 
 def _shown(score: Score | None, count: int) -> ShownScore | None:
-    return ShownScore(score.value, score.text, score.uncertain, score.note, count) if score is not None else None
+    if score is None:
+        return None
+    each = score.members or []
+    return ShownScore(
+        score.value,
+        score.text,
+        score.uncertain,
+        score.note,
+        count,
+        score.low,
+        score.high,
+        len(each),
+        statistics.fmean(each) if each else None,
+        statistics.stdev(each) if len(each) > 1 else None,
+    )

@@ -158,10 +158,11 @@ def cell_text(value: float, number: str | None, uncertain: bool, remark: str) ->
     return (number or repr(value)) + ("?" if uncertain else "") + (f";{remark}" if remark else "")
 
 
-def write_markdown(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    """The table of (experiment, train, valid, online) texts; reading it gives the same texts."""
-    table = [("experiment", "train", "valid", "online"), *(tuple(map(_escape, row)) for row in rows)]
-    widths = [max(_width(row[column]) for row in table) for column in range(4)]
+def write_markdown(rows: Sequence[Sequence[str]], more: Sequence[str] = ()) -> str:
+    """The table of (experiment, train, valid, online) texts, then columns titled `more`; reading it gives the same
+    texts."""
+    table = [("experiment", "train", "valid", "online", *more), *(tuple(map(_escape, row)) for row in rows)]
+    widths = [max(_width(row[column]) for row in table) for column in range(len(table[0]))]
     lines = [
         "| " + " | ".join(text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)) + " |"
         for row in table

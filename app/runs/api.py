@@ -64,6 +64,13 @@ class ArtifactOut(BaseModel):
     size: int
 
 
+class NeedOut(BaseModel):
+    """A run that this one waits for and reads."""
+
+    run_id: int
+    role: str
+
+
 class AttemptOut(BaseModel):
     """A try at a run."""
 
@@ -84,7 +91,9 @@ class RunOut(BaseModel):
     status: str
     reason: str
     fingerprint: str
-    pretrain_run_id: int | None
+    fold: int | None
+    repeat: int
+    needs: list["NeedOut"]
     cancel_requested: bool
     progress: dict[str, Any] | None
     summary: dict[str, Any] | None
@@ -133,7 +142,7 @@ def worker_heartbeat(body: WorkerBody, session: SessionDep) -> dict[str, bool]:
 
 @router.post("/runs/{run_id}/claim", dependencies=[Depends(worker)])
 def claim_run(run_id: int, body: ClaimBody, session: SessionDep, settings: SettingsDep) -> ClaimOut:
-    """Take a queued run. 409 when another has it, it ended, or it waits for its pretrain."""
+    """Take a queued run. 409 when another has it, it ended, or it waits for another run."""
     lease = timedelta(seconds=settings.lease_seconds)
     claimed = service.claim(session, run_id, worker=body.worker, boot_id=body.boot_id, lease=lease)
     return ClaimOut(job=claimed.job, token=claimed.token, lease_seconds=settings.lease_seconds)
@@ -230,9 +239,10 @@ def _file(storage: Storage, sha256: str, name: str) -> FileResponse:
 
 def run_out(session: Session, run: Run) -> RunOut:
     """The JSON of a run."""
-    plain = {name: getattr(run, name) for name in RunOut.model_fields if name not in {"attempts", "artifacts"}}
+    plain = {name: getattr(run, name) for name in RunOut.model_fields if name not in {"attempts", "artifacts", "needs"}}
     return RunOut(
         **plain,
+        needs=[NeedOut(run_id=run.id, role=need.role) for need, run in queries.needs_of(session, run.id)],
         attempts=[
             AttemptOut.model_validate(item, from_attributes=True) for item in queries.attempts_of(session, run.id)
         ],

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Refused
 from app.experiments import service as experiments
-from app.runs import lifecycle, queries
+from app.runs import graph, lifecycle, queries
 from app.runs.models import Attempt, Run, RunEvent
 from ml.contract.events import (
     Artifact,
@@ -88,8 +88,11 @@ def _apply(session: Session, run: Run, attempt: Attempt, event: Event, now: date
         case Artifact():
             _require_uploaded(session, attempt, event)
         case Scored():
-            for experiment_id in queries.experiment_ids_of(session, run.id):
-                experiments.record_run_scores(session, experiment_id, run.id, event.split, event.scores)
+            before = run.summary or {}
+            run.summary = {**before, "scored": {**before.get("scored", {}), event.split: body}}
+            if not graph.is_part(run):  # a fold's scores are the blend's to sum up
+                for experiment_id in queries.experiment_ids_of(session, run.id):
+                    experiments.record_run_scores(session, experiment_id, run.id, event)
         case Finished():
             session.flush()
             lifecycle.finish(session, run, attempt, now)

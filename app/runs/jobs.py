@@ -1,40 +1,61 @@
 """Puts a run into the words of the contract: the Job that a worker is given."""
 
+from typing import cast
+
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
 from app.contests.models import ContestFile
 from app.runs import queries
-from app.runs.models import Run
+from app.runs.models import Run, RunNeed
 from ml.contract.experiment import upgrade
-from ml.contract.job import Job, JobInput, Role
+from ml.contract.fingerprint import pretrain_reads
+from ml.contract.job import Job, JobInput, Role, RunKind
 from ml.contract.pair_file import PairFileLayout
+
+#: what a blend and a student read of another run
+_PREDICTIONS = {
+    "member": ("valid_predictions.tsv", "test_predictions.tsv", "scores.json"),
+    "teacher": ("valid_predictions.tsv",),
+}
 
 
 def job_of(session: Session, run: Run) -> Job:
-    """The job of a claimed run. Inputs lie under inputs/ beside job.json; the worker fetches them by hash."""
+    """The job of a run's current attempt. Its inputs are named by hash; the worker fetches them by it."""
+    config = upgrade(run.config)
+    reads = pretrain_reads(config) if run.kind == "pretrain" else {"test"}
     inputs = [_pair_file("train", contest_queries.file_by_id(session, run.train_file_id))]
-    if run.test_file_id is not None and run.kind == "finetune":
+    if run.test_file_id is not None and "test" in reads:
         inputs.append(_pair_file("test", contest_queries.file_by_id(session, run.test_file_id)))
-    if run.pretrain_run_id is not None:
-        pretrain = queries.run(session, run.pretrain_run_id)
-        inputs += [
-            JobInput(
-                role="pretrained",
-                path=f"inputs/pretrained/{artifact.name}",
-                name=artifact.name,
-                sha256=artifact.sha256,
-                size=artifact.size,
-            )
-            for artifact in queries.artifacts_of(session, pretrain)
-        ]
+    if run.unlabelled_file_id is not None and "unlabelled" in reads:
+        inputs.append(_pair_file("unlabelled", contest_queries.file_by_id(session, run.unlabelled_file_id)))
+    for need, needed in queries.needs_of(session, run.id):
+        inputs += _made_by(session, need, needed)
     return Job(
         run_id=run.id,
         attempt=run.attempt,
-        kind="pretrain" if run.kind == "pretrain" else "finetune",
-        config=upgrade(run.config),
+        kind=cast(RunKind, run.kind),
+        config=config,
         inputs=tuple(inputs),
+        fold=run.fold,
+        repeat=run.repeat,
     )
+
+
+def _made_by(session: Session, need: RunNeed, needed: Run) -> list[JobInput]:
+    """The files of another run that this one reads."""
+    wanted = _PREDICTIONS.get(need.role)
+    return [
+        JobInput(
+            role=cast(Role, need.role),
+            path=f"inputs/{need.label or need.role}/{artifact.name}",
+            name=artifact.name,
+            sha256=artifact.sha256,
+            size=artifact.size,
+        )
+        for artifact in queries.artifacts_of(session, needed)
+        if wanted is None or artifact.name in wanted
+    ]
 
 
 def _pair_file(role: Role, file: ContestFile) -> JobInput:

@@ -53,19 +53,20 @@ def finish(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
     """running -> finished; what waited for it may start."""
     _leave_running(session, run, attempt, "finished", now)
     for waiting in queries.waiting_for(session, run.id):
-        queue.later(session, waiting.id)
+        if not queries.unmet_needs(session, waiting.id):
+            queue.later(session, waiting.id)
 
 
 def fail(session: Session, run: Run, attempt: Attempt, now: datetime, reason: str, detail: str = "") -> None:
     """running -> failed, and so does what waited for it."""
     _leave_running(session, run, attempt, "failed", now, reason, detail)
-    _end_waiting(session, run, "failed", now, f"pretrain run {run.id} failed: {reason}")
+    _end_waiting(session, run, "failed", now, f"{run.kind} run {run.id} failed: {reason}")
 
 
 def cancelled(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
     """running -> cancelled: the worker stopped as it was told to."""
     _leave_running(session, run, attempt, "cancelled", now, "cancelled")
-    _end_waiting(session, run, "cancelled", now, f"pretrain run {run.id} was cancelled")
+    _end_waiting(session, run, "cancelled", now, f"{run.kind} run {run.id} was cancelled")
 
 
 def return_to_queue(
@@ -95,7 +96,7 @@ def request_cancel(session: Session, run: Run, now: datetime) -> None:
     )
     session.refresh(run)
     if stopped is not None:
-        _end_waiting(session, run, "cancelled", now, f"pretrain run {run.id} was cancelled")
+        _end_waiting(session, run, "cancelled", now, f"{run.kind} run {run.id} was cancelled")
     elif run.status == "running":
         run.cancel_requested = True
         session.flush()
@@ -129,9 +130,14 @@ def _move(session: Session, run: Run, attempt: Attempt, **values: object) -> Non
 
 
 def _end_waiting(session: Session, run: Run, status: str, now: datetime, reason: str) -> None:
-    session.execute(
-        update(Run)
-        .where(Run.pretrain_run_id == run.id, Run.status == "queued")
-        .values(status=status, ended_at=now, reason=reason)
-        .execution_options(synchronize_session=False)
-    )
+    """What needs the run can't start any more, and neither can what needs that."""
+    for waiting in queries.waiting_for(session, run.id):
+        ended = session.scalar(
+            update(Run)
+            .where(Run.id == waiting.id, Run.status == "queued")
+            .values(status=status, ended_at=now, reason=reason)
+            .returning(Run.id)
+        )
+        session.refresh(waiting)
+        if ended is not None:
+            _end_waiting(session, waiting, status, now, reason)

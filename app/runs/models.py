@@ -15,12 +15,15 @@ STATUSES = ("queued", "running", "finished", "failed", "cancelled")
 
 
 class Run(Base):
-    """A pretrain (perhaps shared by several experiments) or a finetune. `status` moves only in lifecycle.py."""
+    """A pretrain (perhaps shared by several experiments), one training of a finetune, or a blend.
+
+    `status` moves only in lifecycle.py.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
         CheckConstraint(f"status IN {STATUSES}", name="status_known"),
-        CheckConstraint("kind IN ('pretrain', 'finetune')", name="kind_known"),
+        CheckConstraint("kind IN ('pretrain', 'finetune', 'blend')", name="kind_known"),
         Index("ix_runs_status_kind", "status", "kind"),
     )
 
@@ -30,7 +33,9 @@ class Run(Base):
     config: Mapped[dict[str, Any]]
     train_file_id: Mapped[int] = mapped_column(ForeignKey("contest_files.id"))
     test_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
-    pretrain_run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    unlabelled_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
+    fold: Mapped[int | None]
+    repeat: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(String(20), default="queued")
     attempt: Mapped[int] = mapped_column(default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
@@ -42,6 +47,22 @@ class Run(Base):
     rung_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class RunNeed(Base):
+    """What a run waits for and then reads: a pretrain's weights, predictions of members, a teacher's predictions.
+
+    `label` names the folder in which a member's files reach the job.
+    """
+
+    __tablename__ = "run_needs"
+    __table_args__ = (CheckConstraint("role IN ('pretrained', 'member', 'teacher')", name="role_known"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    needs_run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(20), primary_key=True)
+    position: Mapped[int]
+    label: Mapped[str] = mapped_column(String(60), default="")
 
 
 class ExperimentRun(Base):

@@ -7,7 +7,7 @@ from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import NotFound
-from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent, Worker
+from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent, RunNeed, Worker
 
 
 def run(session: Session, run_id: int, *, lock: bool = False) -> Run:
@@ -56,7 +56,7 @@ def needed_by_others(session: Session, run_id: int, experiment_id: int) -> bool:
         .where(
             link.run_id == run_id,
             link.experiment_id != experiment_id,
-            Run.pretrain_run_id == run_id,
+            Run.id.in_(select(RunNeed.run_id).where(RunNeed.needs_run_id == run_id)),
             Run.status.in_(("queued", "running")),
             Run.cancel_requested.is_(False),
         )
@@ -65,19 +65,41 @@ def needed_by_others(session: Session, run_id: int, experiment_id: int) -> bool:
 
 
 def waiting_for(session: Session, run_id: int) -> Sequence[Run]:
-    """Queued runs that wait for this pretrain."""
-    return session.scalars(select(Run).where(Run.pretrain_run_id == run_id, Run.status == "queued")).all()
+    """Queued runs that need this one."""
+    needs = select(RunNeed.run_id).where(RunNeed.needs_run_id == run_id)
+    return session.scalars(select(Run).where(Run.id.in_(needs), Run.status == "queued").order_by(Run.id)).all()
+
+
+def needs_of(session: Session, run_id: int) -> list[tuple[RunNeed, Run]]:
+    """What a run needs, in order, with the runs it needs it of."""
+    query = select(RunNeed, Run).join(Run, Run.id == RunNeed.needs_run_id).where(RunNeed.run_id == run_id)
+    return [(need, run) for need, run in session.execute(query.order_by(RunNeed.position, RunNeed.needs_run_id))]
+
+
+def unmet_needs(session: Session, run_id: int) -> list[Run]:
+    """Runs that this one waits for."""
+    return [needed for _, needed in needs_of(session, run_id) if needed.status != "finished"]
+
+
+def final_run(session: Session, experiment_id: int) -> Run | None:
+    """The run whose predictions are the experiment's: its blend, or its only finetune."""
+    query = select(Run).join(ExperimentRun).where(ExperimentRun.experiment_id == experiment_id, Run.kind != "pretrain")
+    return session.scalar(query.order_by(Run.id.desc()).limit(1))
 
 
 def ready_runs(session: Session, rung_before: datetime, limit: int) -> Sequence[Run]:
     """Queued runs that wait for nothing and were not rung for lately, oldest first."""
-    pretrain = aliased(Run)
+    needed = aliased(Run)
+    unmet = (
+        select(RunNeed.run_id)
+        .join(needed, needed.id == RunNeed.needs_run_id)
+        .where(RunNeed.run_id == Run.id, needed.status != "finished")
+    )
     return session.scalars(
         select(Run)
-        .outerjoin(pretrain, pretrain.id == Run.pretrain_run_id)
         .where(
             Run.status == "queued",
-            or_(Run.pretrain_run_id.is_(None), pretrain.status == "finished"),
+            ~exists(unmet),
             or_(Run.rung_at.is_(None), Run.rung_at < rung_before),
         )
         .order_by(Run.queued_at, Run.id)

@@ -7,17 +7,14 @@ from sqlalchemy.orm import Session
 
 from app import queue
 from app.accounts.service import digest, new_secret
-from app.contests import queries as contest_queries
 from app.db import clock
 from app.errors import Conflict, Refused
 from app.experiments.models import Experiment
-from app.runs import lifecycle, queries
+from app.runs import graph, lifecycle, queries
 from app.runs.intake import require_current
 from app.runs.jobs import job_of
-from app.runs.models import Artifact, Attempt, ExperimentRun, Run, Worker
+from app.runs.models import Artifact, Attempt, Run, Worker
 from app.storage import Stored
-from ml.contract.experiment import ExperimentConfig, upgrade
-from ml.contract.fingerprint import pretrain_fingerprint
 from ml.contract.job import Job
 
 #: a worker that has not reported for this long is taken as away
@@ -33,55 +30,16 @@ class Claimed:
 
 
 def enqueue(session: Session, experiment: Experiment) -> list[Run]:
-    """Make the runs of a new experiment; a pretrain that exists, or is under way, is shared instead of paid again."""
-    if experiment.config is None or experiment.train_file_id is None or experiment.fingerprint is None:
-        raise Refused(f"experiment {experiment.id} is external: it has nothing to run")
-    config = upgrade(experiment.config)
-    runs = [pretrain] if (pretrain := _pretrain(session, experiment, config)) else []
-    finetune = Run(
-        kind="finetune",
-        fingerprint=experiment.fingerprint,
-        config=experiment.config,
-        train_file_id=experiment.train_file_id,
-        test_file_id=experiment.test_file_id,
-        pretrain_run_id=pretrain.id if pretrain else None,
-        status="queued",
-        queued_at=clock(session),
-    )
-    session.add(finetune)
-    session.flush()
-    runs.append(finetune)
-    session.add_all([ExperimentRun(experiment_id=experiment.id, run_id=run.id) for run in runs])
-    session.flush()
+    """Make the runs of a new experiment, and ring for those that can start."""
+    runs = graph.make_runs(session, experiment)
     for run in runs:
-        if run.status == "queued" and (run is not finetune or pretrain is None or pretrain.status == "finished"):
+        if run.status == "queued" and not queries.unmet_needs(session, run.id):
             queue.later(session, run.id)
     return runs
 
 
-def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig) -> Run | None:
-    if config.pretrain is None or experiment.train_file_id is None:
-        return None
-    train = contest_queries.file_by_id(session, experiment.train_file_id)
-    fingerprint = pretrain_fingerprint(config, train.sha256)
-    shared = queries.shared_pretrain(session, fingerprint)
-    if shared is not None:
-        return shared
-    run = Run(
-        kind="pretrain",
-        fingerprint=fingerprint,
-        config=config.model_dump(mode="json"),
-        train_file_id=train.id,
-        status="queued",
-        queued_at=clock(session),
-    )
-    session.add(run)
-    session.flush()
-    return run
-
-
 def claim(session: Session, run_id: int, *, worker: str, boot_id: str, lease: timedelta) -> Claimed:
-    """Give the run to this worker. Raises Conflict when it is held, ended, or waits for its pretrain.
+    """Give the run to this worker. Raises Conflict when it is held, ended, or waits for another run.
 
     A worker whose claim was stored but whose answer got lost asks again and gets the same attempt with a new token.
     """
@@ -96,10 +54,9 @@ def claim(session: Session, run_id: int, *, worker: str, boot_id: str, lease: ti
         held.token_digest, held.lease_until = digest(token), now + lease
         session.flush()
         return Claimed(job_of(session, run), token)
-    if run.pretrain_run_id is not None:
-        pretrain = queries.run(session, run.pretrain_run_id)
-        if pretrain.status != "finished":
-            raise Conflict(f"run {run.id} waits for pretrain run {pretrain.id}, which is {pretrain.status}")
+    if waits_for := queries.unmet_needs(session, run.id):
+        first = waits_for[0]
+        raise Conflict(f"run {run.id} waits for {first.kind} run {first.id}, which is {first.status}")
     lifecycle.claim(session, run, worker=worker, boot_id=boot_id, token_digest=digest(token), lease=lease, now=now)
     return Claimed(job_of(session, run), token)
 

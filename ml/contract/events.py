@@ -35,7 +35,11 @@ class Log(Strict):
 
 
 class DataRead(Strict):
-    """What was read, and the split by its hash. `split_sha256` is of the sorted row numbers of the valid part."""
+    """What was read, and the split by its hash. `split_sha256` is of the sorted row numbers of the valid part.
+
+    `trained_rows`: what this run trains on, after augmentation (pretraining: examples of all files).
+    `contradictions`: pairs whose labels contradict each other by the closure of the positives.
+    """
 
     type: Literal["data_read"] = "data_read"
     unit: Literal["ids", "characters", "words"]
@@ -46,6 +50,8 @@ class DataRead(Strict):
     unknown_rate: float
     components: int
     largest_component_rows: int
+    trained_rows: int = 0
+    contradictions: int = 0
     split_sha256: str
 
 
@@ -90,12 +96,18 @@ class Verified(Strict):
 
 
 class Scored(Strict):
-    """The final scores of a split; only ever sent after `verified`."""
+    """The final scores of a split; for a trained model only ever sent after `verified`.
+
+    `interval`: of the AUC, 95%, by bootstrap over the components. `members`: of each training or fold that a blend is
+    made of.
+    """
 
     type: Literal["scored"] = "scored"
     split: Literal["train", "valid"]
     rows: int
     scores: Scores
+    interval: tuple[float, float] | None = None
+    members: tuple[Scores, ...] = ()
 
 
 class Finished(Strict):

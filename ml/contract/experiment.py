@@ -1,176 +1,163 @@
 """What an experiment asks for: every knob of the recipe, declared once.
 
 From a field's declaration come the web form, validation, the JSON column, the API docs and the CLI.
-Adding a knob is two edits: the field here, and its use in ml. Names follow transformers where it has one.
+Adding a knob is two edits: the field, in one of the *_config modules, and its use in ml.
 """
 
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ml.contract.encoder_config import EncoderConfig
+from ml.contract.fusion_config import FusionConfig
+from ml.contract.knob import knob
 from ml.contract.strict import Strict
+from ml.contract.text_config import AugmentConfig, DataConfig, TokensConfig
+from ml.contract.training_config import FinetuneConfig, PretrainConfig
 
-CONFIG_VERSION: Literal[1] = 1
+CONFIG_VERSION: Literal[2] = 2
+Mark = Literal["leaking", "transductive"]
 
-
-def knob(default: Any, en: str, zh: str, help: str, *, unit: str = "", **bounds: Any) -> Any:
-    """A field of the recipe with its English and Chinese title, help text, unit and bounds.
-
-    Pydantic's `ge`, `gt`, `le`, `lt`, `max_length` and `pattern` are the bounds; pages and API docs read them
-    from the JSON schema.
-    """
-    extra: dict[str, Any] = {"title_zh": zh}
-    if unit:
-        extra["unit"] = unit
-    return Field(default, title=en, description=help, json_schema_extra=extra, **bounds)
-
-
-class DataConfig(Strict):
-    """How rows become training and validation parts."""
-
-    valid_fraction: float = knob(
-        0.1,
-        "Validation share",
-        "验证集比例",
-        "Share of rows held out for valid. The split is by connected component: no sentence is on both sides.",
-        ge=0.01,
-        le=0.5,
-    )
-    max_length: int = knob(
-        64,
-        "Maximum length",
-        "最大长度",
-        "Longest pair, [CLS] and both [SEP] counted; the longer sentence is cut first.",
-        unit="tokens",
-        ge=8,
-        le=512,
-    )
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "EncoderConfig",
+    "ExperimentConfig",
+    "FinetuneConfig",
+    "FusionConfig",
+    "PretrainConfig",
+    "TokensConfig",
+]
 
 
-class TokensConfig(Strict):
-    """How text becomes token ids."""
-
-    unit: Literal["auto", "ids", "characters", "words"] = knob(
-        "auto",
-        "Token unit",
-        "切分单位",
-        "ids: anonymised numbers divided by spaces. characters: one token a Chinese character, Latin words by "
-        "WordPiece. words: jieba segmentation. auto: ids if every sentence of the train file is numbers, otherwise "
-        "characters.",
-    )
-    min_count: int = knob(
-        2,
-        "Minimum count",
-        "最低词频",
-        "A token seen less often than this in the training data becomes [UNK].",
-        unit="times",
-        ge=1,
-        le=1000,
-    )
-    max_vocab_size: int = knob(
-        30000,
-        "Vocabulary limit",
-        "词表上限",
-        "The most frequent tokens are kept; the limit counts the special tokens too.",
-        unit="tokens",
-        ge=100,
-        le=200000,
-    )
-    lowercase: bool = knob(True, "Lower case", "转小写", "Raw text only: OPPO and oppo become one token.")
-
-
-class EncoderConfig(Strict):
-    """The BERT encoder: from scratch with the sizes below, or from a folder of weights."""
-
-    weights: str = knob(
-        "",
-        "Folder of weights",
-        "预训练权重目录",
-        "A folder in Hugging Face layout (config.json, model.safetensors, vocabulary) on the worker's machine. "
-        "Empty: from scratch. With a folder, its own sizes and vocabulary are used and the sizes below are ignored.",
-        max_length=500,
-    )
-    num_hidden_layers: int = knob(4, "Layers", "层数", "Transformer layers.", ge=1, le=48)
-    hidden_size: int = knob(
-        256, "Hidden size", "隐藏维度", "Width of every layer; a multiple of the heads.", ge=16, le=4096
-    )
-    num_attention_heads: int = knob(4, "Attention heads", "注意力头数", "Heads a layer.", ge=1, le=64)
-    intermediate_size: int = knob(1024, "Feed-forward size", "前馈维度", "Width inside a layer.", ge=16, le=16384)
-    hidden_dropout_prob: float = knob(
-        0.1, "Dropout", "随机失活", "Dropout of hidden states and of attention weights.", ge=0.0, le=0.9
-    )
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if not self.weights and self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
-                f"{self.num_attention_heads}: choose a width that the heads divide"
-            )
-        return self
-
-
-class _Phase(Strict):
-    """What every training phase has; the names are transformers' TrainingArguments'."""
-
-    num_train_epochs: float = knob(
-        3.0, "Epochs", "轮数", "Passes over the training part.", unit="epochs", gt=0, le=1000
-    )
-    batch_size: int = knob(64, "Batch size", "批大小", "Pairs a step.", unit="pairs", ge=1, le=8192)
-    learning_rate: float = knob(1e-4, "Learning rate", "学习率", "Peak, after warm-up, then linear to 0.", gt=0, le=1)
-    warmup_ratio: float = knob(
-        0.1, "Warm-up", "预热比例", "Share of the steps in which the learning rate rises.", ge=0, le=0.9
-    )
-    weight_decay: float = knob(
-        0.01, "Weight decay", "权重衰减", "AdamW's; biases and LayerNorm are spared.", ge=0, le=1
-    )
-    max_grad_norm: float = knob(1.0, "Gradient clip", "梯度裁剪", "Largest norm of the gradient.", gt=0, le=1000)
-
-
-class PretrainConfig(_Phase):
-    """Masked language modelling on the training pairs (Devlin et al. 2019), masks drawn anew at every pass."""
-
-    num_train_epochs: float = knob(
-        10.0, "Epochs", "轮数", "Passes over the training part.", unit="epochs", gt=0, le=1000
-    )
-    learning_rate: float = knob(5e-4, "Learning rate", "学习率", "Peak, after warm-up, then linear to 0.", gt=0, le=1)
-    mlm_probability: float = knob(
-        0.15, "Mask rate", "掩码率", "Share of tokens to predict: 80% [MASK], 10% random, 10% kept.", gt=0, le=0.8
-    )
-
-
-class FinetuneConfig(_Phase):
-    """Training the pair classifier on the labels."""
-
-    classifier_dropout: float = knob(
-        0.1, "Classifier dropout", "分类头随机失活", "Dropout before the classification layer.", ge=0, le=0.9
-    )
+def _group(default: Any, en: str, zh: str, **kind: Any) -> Any:
+    return Field(default, title=en, json_schema_extra={"title_zh": zh}, **kind)
 
 
 class ExperimentConfig(Strict):
     """One row of the comparison table, as asked for. `upgrade` reads older versions."""
 
-    version: Literal[1] = CONFIG_VERSION
+    version: Literal[2] = CONFIG_VERSION
     data: DataConfig = Field(default_factory=DataConfig, title="Data", json_schema_extra={"title_zh": "数据"})
     tokens: TokensConfig = Field(default_factory=TokensConfig, title="Tokens", json_schema_extra={"title_zh": "切分"})
+    augment: AugmentConfig = Field(
+        default_factory=AugmentConfig, title="Augmentation", json_schema_extra={"title_zh": "数据增强"}
+    )
     encoder: EncoderConfig = Field(
         default_factory=EncoderConfig, title="Encoder", json_schema_extra={"title_zh": "编码器"}
     )
-    pretrain: PretrainConfig | None = Field(None, title="Pretraining", json_schema_extra={"title_zh": "预训练"})
+    pretrain: PretrainConfig | None = _group(None, "Pretraining", "预训练")
     finetune: FinetuneConfig = Field(
         default_factory=FinetuneConfig, title="Finetuning", json_schema_extra={"title_zh": "微调"}
     )
+    fusion: FusionConfig | None = _group(None, "Fusion", "融合")
     seed: int = knob(
-        42, "Seed", "随机种子", "Seeds the split, the weights, the masks and the order of rows.", ge=0, le=2**31 - 1
+        42,
+        "Seed",
+        "随机种子",
+        "Seeds the weights, the masks and the order of rows; the split has a seed of its own.",
+        ge=0,
+        le=2**31 - 1,
     )
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        for problem in (self._split_problem(), self._pretrain_problem(), self._finetune_problem()):
+            if problem:
+                raise ValueError(problem)
+        return self
+
+    def _split_problem(self) -> str:
+        if self.augment.augment_before_split:
+            if self.data.split_by != "row":
+                return (
+                    "augment.augment_before_split reproduces the leak of a row split: set data.split_by to row "
+                    "(a component split would keep the made pairs together)"
+                )
+            if not (self.augment.closure_positives or self.augment.closure_negatives or self.augment.swap == "copies"):
+                return "augment.augment_before_split has nothing to do: switch on a closure, or set swap to copies"
+        if self.data.full_data and not self.finetune.max_steps:
+            return "data.full_data has no valid part to stop by: set finetune.max_steps to 1 or more"
+        return ""
+
+    def _pretrain_problem(self) -> str:
+        if self.pretrain is None:
+            return ""
+        if self.pretrain.positives_only and self.data.folds:
+            return (
+                "pretrain.positives_only with data.folds would tell the labels of each fold's valid part: "
+                "switch one of them off"
+            )
+        if self.pretrain.augmented and self.data.folds:
+            return (
+                "pretrain.augmented with data.folds would carry labels of each fold's valid part into the shared "
+                "pretrain: switch one of them off"
+            )
+        if self.encoder.model_type == "electra" and self.encoder.weights:
+            return (
+                "encoder.weights of an electra have no generator to go on pretraining with: set pretrain to null, "
+                "or start from scratch"
+            )
+        return ""
+
+    def _finetune_problem(self) -> str:
+        finetune, size = self.finetune, self.encoder.sizes
+        if finetune.head == "last4_cls" and not self.encoder.weights and size.num_hidden_layers < 4:
+            return (
+                f"finetune.head last4_cls reads the last four layers and the encoder has {size.num_hidden_layers}: "
+                "take num_hidden_layers 4 or more"
+            )
+        by_valid = {
+            "finetune.early_stopping_patience": finetune.early_stopping_patience > 0,
+            f"finetune.averaging {finetune.averaging}": finetune.averaging.startswith("best_"),
+            "finetune.lr_scheduler_type reduce_lr_on_plateau": finetune.lr_scheduler_type == "reduce_lr_on_plateau",
+        }
+        chosen = next((name for name, on in by_valid.items() if on), "")
+        if self.data.full_data and chosen:
+            return f"{chosen} needs a valid part, and data.full_data leaves none: switch one of them off"
+        if finetune.early_stopping_patience and finetune.averaging in {"ema", "swa"}:
+            return (
+                f"finetune.early_stopping_patience keeps the best weights, averaging {finetune.averaging} a mean of "
+                "all: choose one (averaging best_weights goes with early stopping)"
+            )
+        return ""
+
+    @property
+    def members(self) -> list[tuple[int | None, int]]:
+        """(fold, repeat) of each training of this experiment; fold None without folds."""
+        folds: list[int | None] = list(range(self.data.folds)) if self.data.folds else [None]
+        return [(fold, repeat) for fold in folds for repeat in range(self.data.repeats)]
+
+    @property
+    def marks(self) -> dict[Mark, str]:
+        """What a reader of the scores must know, and why."""
+        found: dict[Mark, str] = {}
+        if self.augment.augment_before_split:
+            found["leaking"] = "augmented before the split: valid holds pairs made from training rows"
+        elif self.data.split_by == "row":
+            found["leaking"] = "split by row: sentences of valid stand in train, too"
+        seen = []
+        if self.pretrain is not None and self.pretrain.test_texts:
+            seen.append("the test file")
+        if self.pretrain is not None and self.data.folds:
+            seen.append("every fold's valid part")
+        if seen:
+            found["transductive"] = f"pretraining read the texts (no labels) of {' and '.join(seen)}"
+        return found
 
 
 def upgrade(stored: dict[str, Any]) -> ExperimentConfig:
-    """Read a stored config of any known version. Raises ValueError for a version newer than this code."""
+    """Read a stored config of any known version. Raises ValueError for a version newer than this code.
+
+    Version 1 had one seed for everything; since version 2 the split has its own.
+    """
     version = stored.get("version", CONFIG_VERSION)
-    if version != CONFIG_VERSION:
+    if version == 1:
+        data = {"split_seed": stored.get("seed", 42), **stored.get("data", {})}
+        stored = {**stored, "version": CONFIG_VERSION, "data": data}
+    elif version != CONFIG_VERSION:
         raise ValueError(
-            f"config version {version!r} is not known here (this pairboard reads version {CONFIG_VERSION}): "
+            f"config version {version!r} is not known here (this pairboard reads versions 1 to {CONFIG_VERSION}): "
             "update pairboard"
         )
     return ExperimentConfig.model_validate(stored)
@@ -183,3 +170,15 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def differences(base: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted fields in which two stored configs differ: (in base, in other); a group that is absent counts as null."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in [*base, *(key for key in other if key not in base)]:
+        left, right = base.get(key), other.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found |= {f"{key}.{name}": pair for name, pair in differences(left, right).items()}
+        elif left != right:
+            found[key] = (left, right)
+    return found

@@ -30,9 +30,27 @@ def experiment_fingerprint(config: ExperimentConfig, files: dict[str, str]) -> s
     return digest({"config": config.model_dump(mode="json"), "files": files, "code": code_version()})
 
 
-def pretrain_fingerprint(config: ExperimentConfig, train_sha256: str) -> str:
-    """Of the pretrain alone: what finetuning changes is left out, so that experiments can share it."""
+def pretrain_fingerprint(config: ExperimentConfig, files: dict[str, str]) -> str:
+    """Of the pretrain alone: what it does not read is left out, so that experiments can share it.
+
+    `files` maps train, test and unlabelled to their sha256; the last two count when the pretrain reads them.
+    """
     if config.pretrain is None:
         raise ValueError("this config has no pretraining, so there is nothing to share")
-    asked = config.model_dump(mode="json", exclude={"finetune"})
-    return digest({"pretrain": asked, "train": train_sha256, "code": code_version()})
+    asked = config.model_dump(mode="json", exclude={"finetune", "fusion"})
+    del asked["data"]["repeats"]
+    if config.data.folds:  # the folds share it: it reads every row's texts, however they are cut
+        asked["data"] = {"max_length": config.data.max_length, "folds": "all rows"}
+    if not (config.pretrain.augmented or config.augment.augment_before_split):
+        del asked["augment"]
+    read = {"train"} | pretrain_reads(config)
+    kept = {role: sha256 for role, sha256 in files.items() if role in read}
+    return digest({"pretrain": asked, "files": kept, "code": code_version()})
+
+
+def pretrain_reads(config: ExperimentConfig) -> set[str]:
+    """Which files beside train a pretrain reads: test, unlabelled."""
+    if config.pretrain is None:
+        return set()
+    wanted = {"unlabelled": config.pretrain.unlabelled, "test": config.pretrain.test_texts}
+    return {role for role, on in wanted.items() if on}

@@ -9,8 +9,8 @@ from ml.contract.experiment import ExperimentConfig
 from ml.contract.pair_file import PairFileLayout
 from ml.contract.strict import Strict
 
-RunKind = Literal["pretrain", "finetune"]
-Role = Literal["train", "test", "pretrained"]
+RunKind = Literal["pretrain", "finetune", "blend"]
+Role = Literal["train", "test", "unlabelled", "pretrained", "member", "teacher"]
 
 
 class JobInput(Strict):
@@ -37,7 +37,10 @@ class Job(Strict):
     """One attempt at one run. `python -m ml job.json out/` does it, on any machine that holds the inputs.
 
     role train and test: a pair file with the layout it was accepted with and its count of good rows.
+    role unlabelled: pairs to pretrain on, laid out as a test file.
     role pretrained: the files of a finished pretrain run (weights, config, vocabulary), all in one folder.
+    role member: predictions and scores that a blend is made of, one folder a member, in order.
+    role teacher: the out-of-fold predictions (valid_predictions.tsv) that soft labels come from.
     """
 
     run_id: int
@@ -45,6 +48,8 @@ class Job(Strict):
     kind: RunKind
     config: ExperimentConfig
     inputs: tuple[JobInput, ...]
+    fold: int | None = Field(None, ge=0, description="which fold is held out; null without folds")
+    repeat: int = Field(0, ge=0, description="which of the repeats, from 0")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads of torch; null: the machine's physical cores")
 

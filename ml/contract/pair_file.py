@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ml.contract.strict import Strict
 
-FileKind = Literal["train", "test"]
+FileKind = Literal["train", "test", "unlabelled"]
 LONGEST_LINE = 1 << 20
 SAMPLE_ROWS = 1000
 SHOWN_TEXT = 200
@@ -123,8 +123,8 @@ def _named(names: list[str]) -> tuple[int | None, list[int]]:
 def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[PairRow | BadRow]:
     """Every row of the file, good or bad, with its line number; memory does not grow with the file.
 
-    A train row needs a label (0 or 1) and two sides. A test row is bad only when it can't be read at all, since
-    predictions answer a test file line by line.
+    A train row needs a label (0 or 1) and two sides, an unlabelled one two sides. A test row is bad only when it can't
+    be read at all, since predictions answer a test file line by line.
     """
     first = layout.text_columns[0]
     second = layout.text_columns[1]
@@ -141,7 +141,7 @@ def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[Pa
                 yield BadRow(line, found, _shown(raw))
                 continue
             a, b = fields[first].strip(), fields[second].strip()
-            if kind == "test":
+            if kind == "test" or (kind == "unlabelled" and a and b):
                 yield PairRow(line, a, b, None)
             elif not a or not b:
                 yield BadRow(
@@ -265,5 +265,5 @@ def _check(path: Path, width: int, kind: FileKind, label: int | None, texts: tup
     if kind == "train" and label is None:
         raise ValueError(
             f"{path.name} has {width} columns and none of 0 and 1: a train file needs a label, first or last "
-            "(a file without labels is a test file)"
+            "(a file without labels is a test or an unlabelled file)"
         )

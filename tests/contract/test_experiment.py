@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ml.contract.experiment import ExperimentConfig, merge, upgrade
+from ml.contract.experiment import DataConfig, ExperimentConfig, merge, upgrade
 from ml.contract.fingerprint import code_version, experiment_fingerprint, pretrain_fingerprint
 from ml.contract.presets import PRESETS, preset
 from ml.contract.scores import METRICS
+
+AB = {"train": "ab"}
 
 
 def knobs(model: type[BaseModel]) -> list[tuple[str, Any]]:
@@ -41,7 +43,7 @@ def test_every_knob_is_titled_in_both_languages(name: str, info: Any) -> None:
         {"seed": 2**31},
         {"data": {"valid_fraction": float("nan")}},
         {"encoder": {"hidden_size": 250, "num_attention_heads": 4}},
-        {"version": 2},
+        {"version": 3},
     ],
 )
 def test_what_is_wrong_is_refused(change: dict[str, Any]) -> None:
@@ -51,6 +53,7 @@ def test_what_is_wrong_is_refused(change: dict[str, Any]) -> None:
 
 def test_old_rows_stay_readable_and_newer_ones_say_so() -> None:
     assert upgrade({}) == ExperimentConfig()
+    assert upgrade({"version": 1, "seed": 7}) == ExperimentConfig(seed=7, data=DataConfig(split_seed=7))
     assert upgrade(preset("small").model_dump(mode="json")) == preset("small")
     with pytest.raises(ValueError, match=r"config version 9 is not known here .* update pairboard"):
         upgrade({"version": 9})
@@ -69,18 +72,25 @@ def test_a_group_can_be_changed_or_removed() -> None:
 def test_fingerprints_tell_what_counts() -> None:
     demo = preset("demo")
     tuned = demo.model_copy(update={"finetune": demo.finetune.model_copy(update={"learning_rate": 1e-5})})
-    assert pretrain_fingerprint(demo, "ab") == pretrain_fingerprint(tuned, "ab")
-    assert pretrain_fingerprint(demo, "ab") != pretrain_fingerprint(demo, "cd")
-    assert pretrain_fingerprint(demo, "ab") != pretrain_fingerprint(demo.model_copy(update={"seed": 1}), "ab")
+    assert pretrain_fingerprint(demo, AB) == pretrain_fingerprint(tuned, AB)
+    assert pretrain_fingerprint(demo, AB) != pretrain_fingerprint(demo, {"train": "cd"})
+    assert pretrain_fingerprint(demo, AB) != pretrain_fingerprint(demo.model_copy(update={"seed": 1}), AB)
+    assert pretrain_fingerprint(demo, AB) == pretrain_fingerprint(demo, {**AB, "test": "x", "unlabelled": "y"})
+    assert demo.pretrain is not None
+    reading = demo.model_copy(update={"pretrain": demo.pretrain.model_copy(update={"unlabelled": True})})
+    assert pretrain_fingerprint(reading, AB) != pretrain_fingerprint(reading, {**AB, "unlabelled": "y"})
     assert experiment_fingerprint(demo, {"train": "ab"}) != experiment_fingerprint(tuned, {"train": "ab"})
     assert len(code_version()) == 16
     with pytest.raises(ValueError, match="no pretraining"):
-        pretrain_fingerprint(preset("scratch"), "ab")
+        pretrain_fingerprint(preset("scratch"), AB)
 
 
 def test_presets_explain_themselves() -> None:
-    assert all((make.__doc__ or "").strip() for make in PRESETS.values())
-    assert len({make().model_dump_json() for make in PRESETS.values()}) == len(PRESETS)
+    assert all(PRESETS.values())
+    assert len({preset(name).model_dump_json() for name in PRESETS}) == len(PRESETS)
+    assert [name for name in PRESETS if name.startswith("note-")] == [f"note-{n:02d}" for n in range(1, 13)]
+    with pytest.raises(ValueError, match="there is no size 'huge': choose one of tiny, mini, small, base, large"):
+        preset("note-01", "huge")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def pairs_of(texts: list[str]) -> Pairs:
 
 def built(unit: str, texts: list[str] = CHINESE, max_length: int = 32, **more: object) -> Tokens:
     config = TokensConfig.model_validate({"unit": unit, **more})
-    return build_tokens(config, pairs_of(texts), np.arange(len(texts)), max_length)
+    return build_tokens(config, texts + texts[::-1], find_unit(unit, texts), max_length)
 
 
 def pieces(tokens: Tokens, a: str, b: str = "") -> list[str]:
@@ -77,14 +77,28 @@ def test_specials_in_text_are_text() -> None:
     assert found.count("[SEP]") == 2
 
 
-def test_vocabulary_is_of_the_training_part_and_limited() -> None:
-    texts = ["1 2", "1 2", "3 4", "3 4"]
-    tokens = build_tokens(TokensConfig(min_count=1), pairs_of(texts), np.array([0, 3]), 16)
-    assert tokens.vocab_size == 5 + 4
-    only = build_tokens(TokensConfig(min_count=1), Pairs(texts, texts, np.zeros(4, np.int8)), np.array([0, 1]), 16)
-    assert set(only.tokenizer.get_vocab()) == {*SPECIALS, "1", "2"}
+def test_vocabulary_is_of_the_texts_and_limited() -> None:
+    tokens = build_tokens(TokensConfig(min_count=1), ["1 2", "1 2"], "ids", 16)
+    assert set(tokens.tokenizer.get_vocab()) == {*SPECIALS, "1", "2"}
     many = [" ".join(map(str, range(300)))] * 2
-    assert build_tokens(TokensConfig(max_vocab_size=100), pairs_of(many), np.arange(2), 16).vocab_size == 100
+    assert build_tokens(TokensConfig(max_vocab_size=100), many, "ids", 16).vocab_size == 100
+
+
+def test_distinct_unknowns(tmp_path: Path) -> None:
+    """The same unknown token is the same placeholder on both sides; beyond the last one they share it."""
+    tokens = built("ids", ["1 2 3"] * 3, min_count=2, distinct_unknowns=2)
+    tokens.save(tmp_path)
+    for one in (tokens, load_tokens(tmp_path)):
+        assert pieces(one, "1 88 99", "99 77 88 2") == [
+            *("[CLS]", "1", "<unk-0>", "<unk-1>", "[SEP]"),
+            *("<unk-1>", "<unk-1>", "<unk-0>", "2", "[SEP]"),
+        ]
+        assert one.unknown_rate(one.encode(pairs_of(["1 88"]))) == 0.5
+    text = built("characters", distinct_unknowns=3)
+    assert pieces(text, "听ΩΨ", "Ψ乐Ω")[1:-1] == ["听", "<unk-0>", "[SEP]", "<unk-1>", "乐", "<unk-2>"] or pieces(
+        text, "听 Ω Ψ", "Ψ 乐 Ω"
+    )[1:-1] == ["听", "<unk-0>", "<unk-1>", "[SEP]", "<unk-1>", "乐", "<unk-0>"]
+    assert "<unk-0>" not in pieces(built("ids", ["1 2 3"] * 3, min_count=2), "1 88")
 
 
 def test_none_left() -> None:

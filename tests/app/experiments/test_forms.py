@@ -32,14 +32,19 @@ def test_every_knob_is_on_the_form() -> None:
     names = {field.name for group in forms.groups(ExperimentConfig().model_dump()) for field in group.fields}
     nested = {
         f"{group}.{key}"
-        for group, values in preset("demo").model_dump(exclude={"version", "seed"}).items()
-        for key in values
+        for group, model in ExperimentConfig.model_fields.items()
+        for option in getattr(model.annotation, "__args__", (model.annotation,))
+        for key in getattr(option, "model_fields", ())
     }
     assert names == nested | {"seed"}
 
 
 def test_errors_stand_beside_their_fields_and_what_was_typed_is_kept() -> None:
-    typed = sent(preset("demo")) | {"encoder.hidden_size": "100x", "finetune.learning_rate": "2", "data.max_length": ""}
+    typed = sent(ExperimentConfig()) | {
+        "encoder.hidden_size": "100x",
+        "finetune.learning_rate": "2",
+        "data.max_length": "",
+    }
     config, values, errors = forms.parse(typed)
     assert config is None
     assert {item.field for item in errors} == {"encoder.hidden_size", "finetune.learning_rate", "data.max_length"}
@@ -69,3 +74,36 @@ def test_pretraining_switched_off_ignores_its_fields() -> None:
 def test_a_field_that_is_none_is_refused() -> None:
     _, _, errors = forms.parse(sent(preset("demo")) | {"finetune.learing_rate": "1"})
     assert [(item.field, item.message) for item in errors] == [("finetune.learing_rate", "there is no such field")]
+
+
+def test_a_named_size_and_numbers_of_ones_own_do_not_mix() -> None:
+    """Another size is chosen: its numbers come in. A number is typed: it is not ignored without a word."""
+    typed = sent(preset("demo")) | {"encoder.size": "base"}
+    config, _, _ = forms.parse(typed)
+    assert config is not None
+    assert config.encoder.num_hidden_layers == 12
+    config, _, errors = forms.parse(sent(preset("demo")) | {"encoder.hidden_size": "64"})
+    assert config is None
+    assert [(e.field, "set size to explicit" in e.message) for e in errors] == [("encoder", True)]
+
+
+def test_lists_of_numbers() -> None:
+    for text in ("0.5, 0.5", "0.5 0.5", "0.5\uff0c0.5"):
+        config, _, errors = forms.parse(sent(preset("demo")) | {"pretrain.ngram_probabilities": text})
+        assert errors == []
+        assert config is not None
+        assert config.pretrain is not None
+        assert config.pretrain.ngram_probabilities == (0.5, 0.5)
+    typed = sent(preset("demo")) | {"pretrain.ngram_probabilities": "0.5, x", "fusion.enabled": "on"}
+    config, values, errors = forms.parse(typed)
+    assert config is None
+    assert {error.field for error in errors} == {"pretrain.ngram_probabilities", "fusion.members"}
+    shown = next(f for g in forms.groups(values) for f in g.fields if f.name == "pretrain.ngram_probabilities")
+    assert shown.value == "0.5, x"
+
+
+def test_groups_that_do_not_fit_together_are_told_at_a_field() -> None:
+    typed = sent(preset("demo")) | {"data.folds": "5", "pretrain.positives_only": "on"}
+    _, _, errors = forms.parse(typed)
+    assert [error.field for error in errors] == ["pretrain.positives_only"]
+    assert "data.folds" in errors[0].message
