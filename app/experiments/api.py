@@ -113,7 +113,7 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
     return ExperimentOut(
         **plain,
         contest=contest.slug,
-        marks=dict(upgrade(experiment.config).marks) if experiment.config else {},
+        marks=upgrade(experiment.config).marks if experiment.config else {},
         changes=queries.changes_from_parent(session, experiment),
         status=ranked(session, contest, ids=[experiment.id]).rows[0].status,
         scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],

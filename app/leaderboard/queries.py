@@ -183,7 +183,7 @@ def _row(found: list[Any], runs: dict[int, Run]) -> Row:
         train=train,
         valid=valid,
         online=online,
-        marks={**upgrade(experiment.config).marks} if experiment.config else {},
+        marks=upgrade(experiment.config).marks if experiment.config else {},
     )
 
 

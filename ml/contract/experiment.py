@@ -16,7 +16,6 @@ from ml.contract.text_config import AugmentConfig, DataConfig, TokensConfig
 from ml.contract.training_config import FinetuneConfig, PretrainConfig
 
 CONFIG_VERSION: Literal[2] = 2
-Mark = Literal["leaking", "transductive"]
 
 __all__ = [
     "AugmentConfig",
@@ -129,9 +128,9 @@ class ExperimentConfig(Strict):
         return [(fold, repeat) for fold in folds for repeat in range(self.data.repeats)]
 
     @property
-    def marks(self) -> dict[Mark, str]:
-        """What a reader of the scores must know, and why."""
-        found: dict[Mark, str] = {}
+    def marks(self) -> dict[str, str]:
+        """What a reader of the scores must know (leaking, transductive), and why."""
+        found: dict[str, str] = {}
         if self.augment.augment_before_split:
             found["leaking"] = "augmented before the split: valid holds pairs made from training rows"
         elif self.data.split_by == "row":
