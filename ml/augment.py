@@ -37,6 +37,7 @@ class Augmented:
     pairs: Pairs
     positives: int
     negatives: int
+    topped_up: int
     swapped: int
     capped_components: int
     contradictions: list[Contradiction]
@@ -48,6 +49,7 @@ class Augmented:
             "rows": len(self.pairs),
             "new_positives": self.positives,
             "new_negatives": self.negatives,
+            "turned_copies_to_keep_the_ratio": self.topped_up,
             "swapped_copies": self.swapped,
             "components_cut_by_the_cap": self.capped_components,
             "contradictions": [{"a": c.a, "b": c.b, "kind": c.kind} for c in self.contradictions],
@@ -67,19 +69,22 @@ def augment(pairs: Pairs, config: AugmentConfig, seed: int) -> Augmented:
     known = set(zip(graph.low_N.tolist(), graph.high_N.tolist(), strict=True))
     positives, cut = _close_positives(graph, config, known, random) if config.closure_positives else ([], 0)
     negatives, more = _carry_negatives(graph, config, known, random) if config.closure_negatives else ([], 0)
+    made = [[(graph.texts[x], graph.texts[y]) for x, y in new] for new in (negatives, positives)]
+    closed = len(positives), len(negatives)
+    topped_up = 0
     if config.keep_class_ratio:
-        positives, negatives = _keep_ratio(pairs, positives, negatives, random)
-    a = pairs.a + [graph.texts[x] for x, _ in positives + negatives]
-    b = pairs.b + [graph.texts[y] for _, y in positives + negatives]
-    labels_N = np.concatenate(
-        [pairs.labels_N, np.ones(len(positives), np.int8), np.zeros(len(negatives), np.int8)]
-    ).astype(np.int8)
+        made, topped_up = _keep_ratio(pairs, made, random)
+    new = [*made[1], *made[0]]
+    a, b = pairs.a + [one for one, _ in new], pairs.b + [other for _, other in new]
+    labels_N = np.concatenate([pairs.labels_N, np.ones(len(made[1]), np.int8), np.zeros(len(made[0]), np.int8)]).astype(
+        np.int8
+    )
     swapped = 0
     if config.swap == "copies":
         swapped = len(a)
         a, b = a + b, b + a
         labels_N = np.concatenate([labels_N, labels_N])
-    return Augmented(Pairs(a, b, labels_N), len(positives), len(negatives), swapped, cut + more, graph.contradictions())
+    return Augmented(Pairs(a, b, labels_N), *closed, topped_up, swapped, cut + more, graph.contradictions())
 
 
 class _Graph:
@@ -200,19 +205,29 @@ def _draw(
     return made, possible > 4 * cap
 
 
-def _keep_ratio(
-    pairs: Pairs, positives: list[tuple[int, int]], negatives: list[tuple[int, int]], random: np.random.Generator
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Drop new pairs of the label that has too many, so that new rows have the file's share of positives."""
+Made = list[list[tuple[str, str]]]  # new pairs of label 0, new pairs of label 1
+
+
+def _keep_ratio(pairs: Pairs, made: Made, random: np.random.Generator) -> tuple[Made, int]:
+    """New rows in the file's share of positives, and how many turned copies that took.
+
+    The label with too few new pairs is topped up with rows of the file turned round; what the other has too many even
+    then is dropped at random.
+    """
     share = float(np.mean(pairs.labels_N == 1))
     if share in (0.0, 1.0):
-        return positives, negatives
-    most_positives = round(len(negatives) * share / (1 - share))
-    most_negatives = round(len(positives) * (1 - share) / share)
-    return _some(positives, most_positives, random), _some(negatives, most_negatives, random)
-
-
-def _some(made: list[tuple[int, int]], most: int, random: np.random.Generator) -> list[tuple[int, int]]:
-    if len(made) <= most:
-        return made
-    return [made[number] for number in np.sort(random.permutation(len(made))[:most]).tolist()]
+        return made, 0
+    odds = ((1 - share) / share, share / (1 - share))  # pairs of label 0 for one of label 1, and the other way round
+    kept, copies = [list(new) for new in made], 0
+    for label in (0, 1):
+        lacking = round(len(made[1 - label]) * odds[label]) - len(made[label])
+        if lacking > 0:
+            rows = random.permutation(np.flatnonzero(pairs.labels_N == label))[:lacking].tolist()
+            kept[label] += [(pairs.b[row], pairs.a[row]) for row in rows]
+            copies += len(rows)
+    for label in (0, 1):
+        most = round(len(kept[1 - label]) * odds[label])
+        if len(kept[label]) > most:
+            chosen = np.sort(random.permutation(len(kept[label]))[:most]).tolist()
+            kept[label] = [kept[label][number] for number in chosen]
+    return kept, copies

@@ -159,7 +159,8 @@ class AugmentConfig(Strict):
         True,
         "Keep the class ratio",
         "保持正负比例",
-        "Of the label that got too many new pairs some are dropped at random, down to the ratio of the file.",
+        "The label that got too few new pairs is topped up with rows of the file turned round, and what the other then "
+        "has too many is dropped at random: new rows have the ratio of the file.",
     )
     augment_before_split: bool = knob(
         False,
