@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ml.contract.experiment import DataConfig, ExperimentConfig, merge, upgrade
+from ml.contract.experiment import DataConfig, ExperimentConfig, PretrainConfig, differences, merge, upgrade
 from ml.contract.fingerprint import code_version, experiment_fingerprint, pretrain_fingerprint
 from ml.contract.presets import PRESETS, preset
 from ml.contract.scores import METRICS
@@ -111,3 +111,57 @@ def test_scores_out_of_range(metric: str, value: float, message: str) -> None:
 def test_scores_in_range() -> None:
     assert [METRICS["roc_auc"].check(value) for value in (0.0, 0.8778, 1.0)] == [0.0, 0.8778, 1.0]
     assert METRICS["log_loss"].check(12.5) == 12.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"data": {"folds": 1}}, r"data.folds[\s\S]*0 \(one held-out part\) or 2 to 20"),
+        ({"data": {"folds": 21}}, r"data.folds[\s\S]*less than or equal to 20"),
+        ({"pretrain": {"mlm_probability": 1.5}}, r"pretrain.mlm_probability[\s\S]*less than or equal to 0.8"),
+        ({"pretrain": {"ngram_probabilities": [0.7, 0.2]}}, r"ngram_probabilities[\s\S]*0.7, 0.2 sum to 0.9"),
+        ({"pretrain": {"ngram_probabilities": [1.5, -0.5]}}, r"ngram_probabilities[\s\S]*probabilities from 0 to 1"),
+        ({"pretrain": {"mask_token_share": 0.8, "random_token_share": 0.3}}, "more than 1 together"),
+        ({"pretrain": {"mlm_probability": 0.6, "gap_after_span": True}}, "stay below 0.5"),
+        ({"fusion": {"members": [3]}}, r"fusion.members[\s\S]*name 2 to 50"),
+        ({"fusion": {"members": [3, 3]}}, r"fusion.members[\s\S]*each experiment stands once"),
+        ({"data": {"folds": 3}, "pretrain": {"positives_only": True}}, "pretrain.positives_only with data.folds"),
+        ({"data": {"folds": 3}, "pretrain": {"augmented": True}}, "pretrain.augmented with data.folds"),
+        ({"data": {"folds": 3, "full_data": True}}, "set folds to 0, or full_data off"),
+        ({"data": {"folds": 3, "split_by": "row"}}, "folds are by component"),
+        ({"data": {"full_data": True}}, "set finetune.max_steps"),
+        (
+            {"data": {"full_data": True}, "finetune": {"max_steps": 9, "averaging": "best_weights"}},
+            "needs a valid part",
+        ),
+        ({"augment": {"augment_before_split": True, "swap": "copies"}}, "set data.split_by to row"),
+        ({"augment": {"augment_before_split": True}, "data": {"split_by": "row"}}, "has nothing to do"),
+        ({"encoder": {"embeddings": "frequency"}}, "name their folder in weights"),
+        ({"encoder": {"size": "tiny", "hidden_size": 100}}, "set size to explicit"),
+        ({"encoder": {"model_type": "electra", "weights": "/w"}, "pretrain": {}}, "have no generator"),
+        ({"finetune": {"early_stopping_patience": 2, "averaging": "swa"}}, "choose one"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_with_the_way_out(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValidationError, match=match):
+        ExperimentConfig.model_validate(changes)
+
+
+def test_marks_tell_what_flatters() -> None:
+    leak = {"augment": {"augment_before_split": True, "swap": "copies"}, "data": {"split_by": "row"}}
+    assert list(ExperimentConfig.model_validate(leak).marks) == ["leaking"]
+    assert list(ExperimentConfig.model_validate({"data": {"split_by": "row"}}).marks) == ["leaking"]
+    assert list(ExperimentConfig.model_validate({"pretrain": {"test_texts": True}}).marks) == ["transductive"]
+    folds = ExperimentConfig.model_validate({"pretrain": {}, "data": {"folds": 5}})
+    assert folds.marks == {"transductive": "pretraining read the texts (no labels) of every fold's valid part"}
+    assert ExperimentConfig().marks == {}
+
+
+def test_differences_name_fields() -> None:
+    one = ExperimentConfig().model_dump(mode="json")
+    other = merge(one, {"finetune": {"head": "mean"}, "pretrain": PretrainConfig().model_dump(mode="json"), "seed": 1})
+    found = differences(one, other)
+    assert found["finetune.head"] == ("cls", "mean")
+    assert found["seed"] == (42, 1)
+    assert found["pretrain"][0] is None
+    assert differences(one, one) == {}
