@@ -1,6 +1,7 @@
 """`best` against plain Hugging Face Trainer: the same encoder, the same split, one run, AUC and wall-clock.
 
-    python benchmarks/quality.py labelled.tsv unlabelled.tsv [--threads 1] [--preset best] [--size mini]
+    .venv/bin/python -m pip install -c constraints.txt -e '.[bench]'
+    .venv/bin/python benchmarks/quality.py labelled.tsv unlabelled.tsv [--threads 1] [--preset best] [--size mini]
 
 Trainer: 3 epochs of masked language modelling on the training part and the unlabelled pairs, 5 epochs of finetuning
 BertForSequenceClassification, dynamic padding, batches of 64, and the preset's own learning rates. Ours: the preset as
@@ -157,7 +158,7 @@ def trainer(args: argparse.Namespace, config: ExperimentConfig) -> None:
     train = [row for number, row in enumerate(labelled) if number not in held]
     valid = [row for number, row in enumerate(labelled) if number in held]
     corpus = [row[:2] for row in train] + [row[:2] for row in unlabelled]
-    tokenizer = BertTokenizerFast(str(vocabulary(args.trainer / "vocab.txt", corpus, config)))
+    tokenizer = BertTokenizerFast(vocab=str(vocabulary(args.trainer / "vocab.txt", corpus, config)))
 
     def encoded(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
         found = tokenizer(
