@@ -48,10 +48,11 @@ class Line:
 
 
 def lines(contest: Contest, rows: list[Row]) -> list[Line]:
-    """The rows with their cells, the best of each column marked."""
+    """The rows with their cells, the best of each column marked; what a leak flatters is never the best."""
     best = {}
+    honest = [row for row in rows if "leaking" not in row.marks]
     for split in ("train", "valid", "online"):
-        values = [score.value for row in rows if (score := getattr(row, split))]
+        values = [score.value for row in (rows if split == "online" else honest) if (score := getattr(row, split))]
         best[split] = (max if METRICS[contest.metric].higher_is_better else min)(values) if len(values) > 1 else None
     return [
         Line(
@@ -59,8 +60,8 @@ def lines(contest: Contest, rows: list[Row]) -> list[Line]:
             _cell(row.train),
             _cell(row.valid),
             _cell(row.online),
-            best_train=row.train is not None and row.train.value == best["train"],
-            best_valid=row.valid is not None and row.valid.value == best["valid"],
+            best_train=row in honest and row.train is not None and row.train.value == best["train"],
+            best_valid=row in honest and row.valid is not None and row.valid.value == best["valid"],
             best_online=row.online is not None and row.online.value == best["online"],
         )
         for row in rows
