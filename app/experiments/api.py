@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
-from app.experiments import queries, service
+from app.experiments import queries, service, weights
 from app.experiments.models import Experiment, Score
 from app.leaderboard.queries import ranked
 from app.runs import queries as run_queries
@@ -16,7 +16,7 @@ from app.runs import service as run_service
 from app.runs.api import RunOut, run_out
 from app.security import member
 from app.submissions import service as submissions
-from app.web import SessionDep
+from app.web import SessionDep, SettingsDep
 from ml.contract.experiment import upgrade
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
@@ -123,15 +123,17 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
 
 
 @router.post("/contests/{slug}/experiments", status_code=201)
-def create_experiment(slug: str, body: NewExperiment, session: SessionDep) -> ExperimentOut:
+def create_experiment(slug: str, body: NewExperiment, session: SessionDep, settings: SettingsDep) -> ExperimentOut:
     """Queue an experiment."""
     contest = contest_queries.contest(session, slug)
+    config = service.build_config(body.preset, body.config, body.size)
+    weights.require(config, settings)
     experiment = service.create(
         session,
         contest,
         name=body.name,
         note=body.note,
-        config=service.build_config(body.preset, body.config, body.size),
+        config=config,
         train_file_id=body.train_file_id,
         test_file_id=body.test_file_id,
         unlabelled_file_id=body.unlabelled_file_id,

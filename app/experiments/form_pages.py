@@ -12,11 +12,11 @@ from app import forms
 from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
 from app.errors import AppError, FieldError, Refused
-from app.experiments import queries, service
+from app.experiments import queries, service, weights
 from app.experiments.models import Experiment
 from app.runs import service as run_service
 from app.security import member
-from app.web import SessionDep, page
+from app.web import SessionDep, SettingsDep, page
 from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import upgrade
 from ml.contract.presets import PRESETS, preset, size_of
@@ -122,7 +122,9 @@ async def _posted(request: Request) -> dict[str, str]:
 
 
 @router.post("/experiments")
-def create(request: Request, session: SessionDep, posted: Annotated[dict[str, str], Depends(_posted)]) -> Response:
+def create(
+    request: Request, session: SessionDep, settings: SettingsDep, posted: Annotated[dict[str, str], Depends(_posted)]
+) -> Response:
     """Queue the experiment, or show the same form with the errors beside their fields and what was typed kept."""
     contest = contest_queries.contest(session, posted.get("contest", ""))
     parent_id = _number(posted.get("parent_id"))
@@ -131,6 +133,7 @@ def create(request: Request, session: SessionDep, posted: Annotated[dict[str, st
     try:
         name = service.checked_name(posted.get("name", ""))
         if config is not None:
+            weights.require(config, settings)
             experiment = service.create(
                 session,
                 contest,

@@ -1,6 +1,7 @@
 """Queueing, reading and editing experiments over REST, and the leaderboard they stand on."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,50 @@ def test_each_wrong_field_is_named(client: TestClient, slug: str) -> None:
     assert "1 to 200 printable" in refusal(client, {"name": "  "})["message"]
     assert refusal(client, {"name": "a", "train_file_id": 99}, 404)
     assert refusal(client, {"nam": "a"})["fields"]
+
+
+def test_a_folder_without_weights_is_refused_before_anything_is_queued(
+    client: TestClient, slug: str, tmp_path: Path
+) -> None:
+    def told(**encoder: str) -> dict[str, str]:
+        error = refusal(client, {"name": "a", "config": {"encoder": {"weights": str(tmp_path), **encoder}}})
+        return {item["field"]: item["message"] for item in error["fields"]}
+
+    assert "there is no folder '/nowhere'" in told(weights="/nowhere")["encoder.weights"]
+    assert "has no config.json" in told()["encoder.weights"]
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    assert "has no model.safetensors" in told()["encoder.weights"]
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert "holds weights of type 'roberta'" in told()["encoder.model_type"]
+    assert client.get(f"/api/v1/contests/{slug}/leaderboard").json()["total"] == 0
+    assert experiment_over_http(client, slug, config={"encoder": {"weights": str(tmp_path), "model_type": "roberta"}})
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "allowed"),
+    [
+        ({"data": {"folds": 1}}, "data.folds", "2 to 20"),
+        ({"pretrain": {"mlm_probability": 1.5}}, "pretrain.mlm_probability", "less than or equal to 0.8"),
+        ({"pretrain": {"ngram_probabilities": [0.5, 0.2]}}, "pretrain.ngram_probabilities", "sum to 1"),
+        ({"finetune": {"heads": "mean"}}, "finetune.heads", "there is no such field"),
+        ({"finetune": {"head": "first"}}, "finetune.head", "'cls', 'all', 'mean'"),
+        ({"fusion": {"members": [1, 2]}}, "fusion.members", "has no experiment 1"),
+        ({"pretrain": {"unlabelled": True}}, "pretrain.unlabelled", "upload one"),
+    ],
+)
+def test_bad_configs_are_refused_with_field_and_range(
+    client: TestClient, slug: str, config: dict[str, Any], field: str, allowed: str
+) -> None:
+    error = refusal(client, {"name": "a", "config": config})
+    assert [(item["field"], allowed in item["message"]) for item in error["fields"]] == [(field, True)], error
+    assert client.get(f"/api/v1/contests/{slug}/leaderboard").json()["total"] == 0
+
+
+def test_a_preset_takes_a_size(client: TestClient, slug: str) -> None:
+    found = experiment_over_http(client, slug, preset="note-06", size="tiny", config={})
+    assert found["config"]["encoder"]["hidden_size"] == 128
+    assert set(found["marks"]) == {"leaking"}
+    assert refusal(client, {"name": "a", "preset": "demo", "size": "vast"})["fields"][0]["field"] == "size"
 
 
 def test_without_a_train_file(client: TestClient) -> None:
