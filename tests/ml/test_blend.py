@@ -80,6 +80,17 @@ def test_repeats_are_averaged_row_by_row(bench: SimpleNamespace) -> None:
     assert read_valid(out / "valid_predictions.tsv").probabilities_N == pytest.approx((one + two) / 2)
 
 
+def test_repeats_without_a_valid_part(bench: SimpleNamespace) -> None:
+    """All rows trained: there is no valid score to tell, and the test predictions are averaged all the same."""
+    nothing = np.empty(0, np.int64)
+    for repeat in range(2):
+        bench.member(f"repeat-{repeat}", nothing, np.empty(0), np.full(8, float(repeat)))
+    told, out = bench.blend(data={"repeats": 2, "full_data": True}, finetune={"max_steps": 5})
+    assert [event.split for event in told if event.type == "scored"] == ["train"]
+    assert read_test_predictions(out / "test_predictions.tsv").tolist() == [0.5] * 8
+    assert read_valid(out / "valid_predictions.tsv").rows.tolist() == []
+
+
 def test_the_methods_are_their_formulas() -> None:
     p = np.random.default_rng(2).random((50, 3))
     assert combine(p, "mean") == pytest.approx(p.mean(1))

@@ -19,7 +19,9 @@ from transformers import (
     AutoTokenizer,
 )
 
-from ml import checkpoint
+from ml import checkpoint, loop
+from ml import finetune as finetune_module
+from ml import pretrain as pretrain_module
 from ml.contract.events import Artifact
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
@@ -250,3 +252,36 @@ def test_masked_lm_comes_back(workplace: SimpleNamespace, inputs: list[dict], ti
     assert len(decoder) == tokens.vocab_size
     with pytest.raises(RunError, match=r"does not fit its config\.json: .*pooler"):
         checkpoint.load_classifier(workplace.folder / "out", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
+    workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Stopped in the middle, started again in the same folder: every file as if it had run through."""
+    phases = {"pretrain": {"lookahead_steps": 3, "swap": True}, "finetune": {"num_train_epochs": 2, "averaging": "ema"}}
+    config = tiny_config(**{**phases, **({} if kind == "pretrain" else {"pretrain": None})}, augment={"swap": "random"})
+    job = workplace.job(kind, config, inputs)
+    whole, again = workplace.folder / "whole", workplace.folder / "again"
+    start(job, whole)
+
+    module = pretrain_module.MaskedLanguage if kind == "pretrain" else finetune_module.LabelObjective
+    loss, calls = module.loss, []
+
+    def dies(self: object, batch: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return loss(self, batch)
+
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
+    with monkeypatch.context() as torn:
+        torn.setattr(module, "loss", dies)
+        with pytest.raises(KeyboardInterrupt):
+            start(job, again)
+    assert (again / "resume.safetensors").is_file()
+    events = start(job, again)
+    assert any("goes on after step 7" in event.message for event in events if event.type == "log")
+    assert sorted(path.name for path in again.iterdir()) == sorted(path.name for path in whole.iterdir())
+    for path in sorted(whole.iterdir()):
+        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
