@@ -17,7 +17,6 @@ from app.runs.api import RunOut, run_out
 from app.security import member
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
-from ml.contract.experiment import upgrade
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
 
@@ -108,12 +107,11 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
     plain = {
         name: getattr(experiment, name)
         for name in ExperimentOut.model_fields
-        if name not in {"contest", "status", "scores", "runs", "same_as", "marks", "changes"}
+        if name not in {"contest", "status", "scores", "runs", "same_as", "changes"}
     }
     return ExperimentOut(
         **plain,
         contest=contest.slug,
-        marks=upgrade(experiment.config).marks if experiment.config else {},
         changes=queries.changes_from_parent(session, experiment),
         status=ranked(session, contest, ids=[experiment.id]).rows[0].status,
         scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],

@@ -10,7 +10,10 @@ from app.db import Base, BigKey
 
 
 class Experiment(Base):
-    """A row. `config` is null for an external one, that was trained elsewhere and brought in from a table."""
+    """A row. `config` is null for an external one, that was trained elsewhere and brought in from a table.
+
+    `marks`: what a reader of its scores must know (leaking, transductive), and why.
+    """
 
     __tablename__ = "experiments"
     __table_args__ = (CheckConstraint("origin IN ('pairboard', 'external')", name="origin_known"),)
@@ -21,6 +24,7 @@ class Experiment(Base):
     note: Mapped[str] = mapped_column(Text, default="")
     origin: Mapped[str] = mapped_column(String(20), default="pairboard")
     config: Mapped[dict[str, Any] | None]
+    marks: Mapped[dict[str, Any]] = mapped_column(default=dict)
     fingerprint: Mapped[str | None] = mapped_column(String(64), index=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     train_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))

@@ -38,6 +38,17 @@ def check(
             )
 
 
+def marks(session: Session, config: ExperimentConfig) -> dict[str, str]:
+    """The config's own marks, and those of the experiments whose predictions it is made of."""
+    found = dict(config.marks) if config.fusion is None else {}
+    numbers = list(config.fusion.members) if config.fusion else []
+    numbers += [config.finetune.soft_labels_from] if config.finetune.soft_labels_from and not config.fusion else []
+    for number in numbers:
+        for mark, why in queries.experiment(session, number).marks.items():
+            found.setdefault(mark, f"experiment {number}: {why}")
+    return found
+
+
 def _other(session: Session, contest: Contest, number: int, field: str) -> Experiment:
     try:
         found = queries.experiment(session, number)

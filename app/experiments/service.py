@@ -81,6 +81,7 @@ def create(
         note=note.strip(),
         origin="pairboard",
         config=config.model_dump(mode="json"),
+        marks=relatives.marks(session, config),
         fingerprint=experiment_fingerprint(config, {f.kind: f.sha256 for f in (train, test, unlabelled) if f}),
         parent_id=parent_id,
         train_file_id=train.id,

@@ -12,7 +12,6 @@ from app.contests.models import Contest
 from app.errors import FieldError, Refused
 from app.experiments.models import Experiment, Score
 from app.runs.models import ExperimentRun, Run
-from ml.contract.experiment import upgrade
 
 SORT_KEYS = ("name", "train", "valid", "online", "status", "created", "id")
 PAGE_SIZE = 200
@@ -183,7 +182,7 @@ def _row(found: list[Any], runs: dict[int, Run]) -> Row:
         train=train,
         valid=valid,
         online=online,
-        marks=upgrade(experiment.config).marks if experiment.config else {},
+        marks=experiment.marks,
     )
 
 

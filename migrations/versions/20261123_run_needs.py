@@ -1,4 +1,4 @@
-"""The recipe book: unlabelled files, folds and blends, what a run needs, intervals and members of a score."""
+"""Unlabelled files, folds, blends, what a run needs, marks of a row, intervals and members of a score."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,10 +17,13 @@ def upgrade() -> None:
         table.drop_constraint(op.f("ck_contest_files_kind_known"), type_="check")
         table.create_check_constraint(op.f("ck_contest_files_kind_known"), FILE_KINDS)
     with op.batch_alter_table("experiments") as table:
+        table.add_column(sa.Column("marks", sa.JSON(), nullable=False, server_default="{}"))
         table.add_column(sa.Column("unlabelled_file_id", KEY, nullable=True))
         table.create_foreign_key(
             op.f("fk_experiments_unlabelled_file_id_contest_files"), "contest_files", ["unlabelled_file_id"], ["id"]
         )
+    with op.batch_alter_table("experiments") as table:
+        table.alter_column("marks", server_default=None)
     with op.batch_alter_table("scores") as table:
         table.add_column(sa.Column("low", sa.Double(), nullable=True))
         table.add_column(sa.Column("high", sa.Double(), nullable=True))
@@ -92,6 +95,7 @@ def downgrade() -> None:
     with op.batch_alter_table("experiments") as table:
         table.drop_constraint(op.f("fk_experiments_unlabelled_file_id_contest_files"), type_="foreignkey")
         table.drop_column("unlabelled_file_id")
+        table.drop_column("marks")
     with op.batch_alter_table("contest_files") as table:
         table.drop_constraint(op.f("ck_contest_files_kind_known"), type_="check")
         table.create_check_constraint(op.f("ck_contest_files_kind_known"), "kind IN ('train', 'test')")

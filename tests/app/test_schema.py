@@ -31,3 +31,44 @@ def test_sqlite_is_safe_for_several_processes(tmp_path: object) -> None:
         }
     assert found == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "synchronous": 2}
     database.dispose()
+
+
+def test_what_runs_waited_for_survives_the_change_of_tables(database_url: str) -> None:
+    """Rows of the first tables, with children that refer to them, up to the second and down again."""
+    database = Database(database_url)
+    schema.upgrade(database.write_engine, "20261123_first_tables")
+    now, lies = "'2026-01-01 00:00:00'", "false" if database_url.startswith("postgres") else "0"
+    rows = [
+        f"INSERT INTO contests (id, slug, name, metric, note, created_at) VALUES (1, 'a', 'a', 'roc_auc', '', {now})",
+        "INSERT INTO contest_files (id, contest_id, kind, name, sha256, size, rows, layout, layout_digest, report, "
+        f"created_at) VALUES (1, 1, 'train', 'x', 'x', 1, 1, '{{}}', 'x', '{{}}', {now})",
+        "INSERT INTO experiments (id, contest_id, name, note, origin, train_file_id, created_at) "
+        f"VALUES (1, 1, 'e', '', 'pairboard', 1, {now})",
+        *(
+            "INSERT INTO runs (id, kind, fingerprint, config, train_file_id, pretrain_run_id, status, attempt, "
+            "cancel_requested, reason, detail, queued_at) "
+            f"VALUES ({number}, '{kind}', 'f', '{{}}', 1, {needs}, 'finished', 1, {lies}, '', '', {now})"
+            for number, kind, needs in ((1, "pretrain", "NULL"), (2, "finetune", "1"))
+        ),
+        "INSERT INTO experiment_runs (experiment_id, run_id) VALUES (1, 1), (1, 2)",
+    ]
+
+    def read(query: str) -> list[tuple[object, ...]]:
+        with database.read_engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+    with database.write_engine.begin() as connection:
+        for row in rows:
+            connection.exec_driver_sql(row)
+    schema.upgrade(database.write_engine)
+    assert read("SELECT run_id, needs_run_id, role FROM run_needs") == [(2, 1, "pretrained")]
+    assert len(read("SELECT * FROM experiment_runs")) == 2
+    schema.downgrade(database.write_engine, "20261123_first_tables")
+    assert read("SELECT id, pretrain_run_id FROM runs ORDER BY id") == [(1, None), (2, 1)]
+    schema.upgrade(database.write_engine)
+    with database.write_engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE runs SET kind = 'blend' WHERE id = 2")
+    with pytest.raises(RuntimeError, match=r"1 rows of runs .* cannot be held by the older tables"):
+        schema.downgrade(database.write_engine, "20261123_first_tables")
+    assert len(read("SELECT * FROM run_needs")) == 1  # refused as a whole
+    database.dispose()

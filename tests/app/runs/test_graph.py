@@ -143,6 +143,21 @@ def test_a_fusion_reads_its_members_and_cancels_alone(session: Session, contest:
     assert [run.status for _, (run,) in made] == ["finished", "finished"]
 
 
+def test_a_fusion_carries_the_marks_of_its_members(session: Session, contest: Contest) -> None:
+    by_row = [config(pretrain=None, data={"split_by": "row"}, seed=n) for n in range(2)]
+    leaking = [make_experiment(session, contest, f"row {n}", asked)[0] for n, asked in enumerate(by_row)]
+    fused, _ = make_experiment(session, contest, "f", config(fusion={"members": [item.id for item in leaking]}))
+    assert list(fused.marks) == ["leaking"]
+    assert fused.marks["leaking"].startswith(f"experiment {leaking[0].id}: split by row")
+    seen = config(data={"folds": 2}, pretrain={"test_texts": True})
+    teacher, _ = make_experiment(session, contest, "teacher", seen)
+    taught = config(pretrain=None, finetune={"soft_labels_from": teacher.id})
+    student, _ = make_experiment(session, contest, "student", taught)
+    assert list(student.marks) == ["transductive"]
+    plain, _ = make_experiment(session, contest, "plain", config())
+    assert plain.marks == {}
+
+
 def test_repeats_are_runs(session: Session, contest: Contest) -> None:
     _, runs = make_experiment(session, contest, config=config(pretrain=None, data={"repeats": 2}))
     assert [(run.kind, run.repeat) for run in runs] == [("finetune", 0), ("finetune", 1), ("blend", 0)]
