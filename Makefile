@@ -29,8 +29,8 @@ $(VENV)/installed-test: $(VENV)/installed
 	@$(PIP) -e '.[test]'
 	@touch $@
 
-demo: $(VENV)/installed ## one real experiment from form to leaderboard; DATA=file.tsv on your own pairs, PRESET=small another recipe
-	@$(BIN)/pairboard demo $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)")
+demo: $(VENV)/installed ## one real experiment from form to leaderboard; DATA=file.tsv on your own pairs, PRESET=note-02 SIZE=tiny another recipe
+	@$(BIN)/pairboard demo $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") $(if $(SIZE),--size "$(SIZE)")
 
 up: $(VENV)/installed ## web server and one worker on http://127.0.0.1:8000, until Ctrl-C
 	@exec $(BIN)/pairboard up

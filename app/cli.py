@@ -55,11 +55,12 @@ def up_command(
 def demo(
     data: Annotated[Path | None, typer.Option(help="a pair file of your own; default: generated sample pairs")] = None,
     preset: Annotated[str, typer.Option(help="what to run; see `pairboard presets`")] = "demo",
+    size: Annotated[str, typer.Option(help="another size of encoder than the preset's")] = "",
 ) -> None:
     """One real experiment from file to leaderboard, in a folder that is removed afterwards."""
     from app import demo as demo_run  # here: scikit-learn takes a second, and no other command needs it
 
-    sys.exit(demo_run.run(data, preset))
+    sys.exit(demo_run.run(data, preset, size))
 
 
 @cli.command()

@@ -31,7 +31,7 @@ STARTS_WITHIN_S = 60
 LINE_EVERY_S = 5.0
 
 
-def run(data: Path | None, preset: str) -> int:
+def run(data: Path | None, preset: str, size: str = "") -> int:
     """The demonstration. 0 when the row is filled; 1 when the experiment did not finish."""
     if data is not None and not data.is_file():
         raise AppError(f"there is no file {data}")
@@ -42,7 +42,7 @@ def run(data: Path | None, preset: str) -> int:
             write_sample(train, test, answers)
         files = {"train": data or train} | ({} if data else {"test": test})
         with started(folder) as http:
-            experiment = queue(http, files, preset)
+            experiment = queue(http, files, preset, size)
             done = follow(http, experiment["id"])
             if done["status"] == "finished":
                 post_score(http, done, None if data else answers)
@@ -82,7 +82,7 @@ def _wait_for(http: httpx2.Client, process: "subprocess.Popen[bytes]") -> None:
     raise AppError(f"pairboard did not start within {STARTS_WITHIN_S} s: see its messages above")
 
 
-def queue(http: httpx2.Client, files: dict[str, Path], preset: str) -> dict[str, Any]:
+def queue(http: httpx2.Client, files: dict[str, Path], preset: str, size: str) -> dict[str, Any]:
     """Contest, files, experiment: the three calls that a user makes."""
     contest = _call(http, "POST", "/contests", json={"name": "Demo", "slug": "demo"})
     for kind, path in files.items():
@@ -95,7 +95,7 @@ def queue(http: httpx2.Client, files: dict[str, Path], preset: str) -> dict[str,
         balance = f", {report['positives'] / stored['rows']:.1%} positive" if kind == "train" else ""
         left_out = f" ({report['bad_rows']} bad rows left out)" if report["bad_rows"] else ""
         CONSOLE.print(f"{kind} file {path.name}: {stored['rows']:,} rows{balance}{left_out}")
-    body = {"name": f"{preset} preset", "preset": preset, "note": "queued by make demo"}
+    body = {"name": f"{preset} preset", "preset": preset, "size": size, "note": "queued by make demo"}
     experiment = _call(http, "POST", f"/contests/{contest['slug']}/experiments", json=body)
     CONSOLE.print(f"queued experiment {experiment['id']}: {', '.join(run['kind'] for run in experiment['runs'])}")
     return experiment

@@ -51,7 +51,7 @@ def base(size: SizeName) -> ExperimentConfig:
 
 
 def best(size: SizeName) -> ExperimentConfig:
-    """What the field's evidence says to combine, measured in the README's table; reads the unlabelled file."""
+    """What the field's evidence says to combine; reads the unlabelled file."""
     return ExperimentConfig(
         data=DataConfig(max_length=48),
         tokens=TokensConfig(min_count=3, distinct_unknowns=4),
