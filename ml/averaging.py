@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ml.contract.training_config import FinetuneConfig
+from ml.contract.finetune_config import FinetuneConfig
 
 Weights = dict[str, Tensor]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.batches import Batch, round_up
-from ml.contract.training_config import FinetuneConfig, HeadName
+from ml.contract.finetune_config import FinetuneConfig, HeadName
 from ml.encoder import Architecture, hidden_states, last_layers
 
 WIDTHS: dict[HeadName, int] = {"cls": 1, "mean": 1, "max": 1, "cls_mean": 2, "last4_cls": 4}

@@ -17,8 +17,9 @@ from ml import optim, resume
 from ml.adversarial import add_adversarial_gradients
 from ml.averaging import Keeper
 from ml.batches import steps_per_epoch, training_plan
+from ml.contract.finetune_config import FinetuneConfig
 from ml.contract.job import RunKind
-from ml.contract.training_config import FinetuneConfig, Phase
+from ml.contract.training_config import Phase
 from ml.machine import Machine
 from ml.meter import Meter
 from ml.pairs import Rows

@@ -9,11 +9,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ml.contract.encoder_config import EncoderConfig
+from ml.contract.finetune_config import FinetuneConfig
 from ml.contract.fusion_config import FusionConfig
 from ml.contract.knob import knob
+from ml.contract.pretrain_config import PretrainConfig
 from ml.contract.strict import Strict
 from ml.contract.text_config import AugmentConfig, DataConfig, TokensConfig
-from ml.contract.training_config import FinetuneConfig, PretrainConfig
 
 CONFIG_VERSION: Literal[2] = 2
 

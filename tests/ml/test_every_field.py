@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from ml import run as run_module
 from ml.contract.encoder_config import SIZES
-from ml.contract.events import Verified
 from ml.contract.experiment import ExperimentConfig, merge
 from ml.contract.pair_file import PairFileLayout
 from ml.run import run
@@ -229,12 +227,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return of
 
 
-@pytest.fixture(autouse=True)
-def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the fresh process of each run: test_run has it, and here it would take minutes."""
-    monkeypatch.setattr(run_module, "verify", lambda *_: Verified(rows=1, predictions_sha256="0" * 64))
-
-
+@pytest.mark.usefixtures("unverified")
 @pytest.mark.parametrize("field", list(FIELDS))
 def test_it_changes_what_comes_out(field: str, outcome: Callable[[str], str]) -> None:
     context, value = FIELDS[field]
@@ -243,6 +236,7 @@ def test_it_changes_what_comes_out(field: str, outcome: Callable[[str], str]) ->
     assert outcome(json.dumps(context)) != outcome(json.dumps(merge(context, change)))
 
 
+@pytest.mark.usefixtures("unverified")
 def test_nothing_changed_changes_nothing(outcome: Callable[[str], str]) -> None:
     """The digest is of what the config decides and of nothing else, or the tests above would prove nothing."""
     assert outcome("{}") == outcome("{} ") == outcome('{"finetune": {"adversarial_epsilon": 9.0}}')

@@ -15,6 +15,7 @@ from tests.ml.recipes import public_weights
 Rows = Callable[..., list[tuple[str, str, int]]]
 
 
+@pytest.mark.usefixtures("unverified")
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_two_steps(name: str, workplace: SimpleNamespace, toy_rows: Rows, tmp_path: Path) -> None:
     """At size tiny, through python -m ml's own entry, weights for those presets that start from some."""
