@@ -30,6 +30,7 @@ from transformers import (
 from ml.batches import Batch, round_up
 from ml.contract.encoder_config import ModelType
 from ml.contract.experiment import ExperimentConfig
+from ml.lean import lean_states
 from ml.relative_attention import RELATIVE
 from ml.tokens import Tokens
 
@@ -171,9 +172,12 @@ def inputs(batch: Batch, model_type: str) -> dict[str, Tensor]:
     return given
 
 
-def hidden_states(encoder: PreTrainedModel, batch: Batch) -> Tensor:
-    """The last layer's states, hidden_BLD."""
-    return encoder(**inputs(batch, type_of(encoder.config))).last_hidden_state
+def hidden_states(encoder: PreTrainedModel, batch: Batch, places_P: Tensor | None = None) -> Tensor:
+    """The last layer's states, hidden_BLD; of `places_P` of the batch laid out flat, hidden_PD."""
+    if encoder.training and getattr(encoder, "lean_pass", None):
+        return lean_states(encoder, batch, places_P)
+    hidden_BLD: Tensor = encoder(**inputs(batch, type_of(encoder.config))).last_hidden_state
+    return hidden_BLD if places_P is None else hidden_BLD.flatten(0, 1)[places_P]
 
 
 def last_layers(encoder: PreTrainedModel, batch: Batch, count: int) -> list[Tensor]:

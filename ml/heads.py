@@ -42,11 +42,12 @@ class Head(nn.Module):
     def _pool(self, encoder: Any, batch: Batch) -> Tensor:
         if self.name == "last4_cls":
             return torch.cat([states_BLD[:, 0] for states_BLD in last_layers(encoder, batch, 4)], dim=-1)
+        if self.name == "cls":
+            first_B = torch.arange(0, batch.ids_BL.numel(), batch.ids_BL.size(1), device=batch.ids_BL.device)
+            pooled: Tensor = self.activation(self.dense(hidden_states(encoder, batch, first_B)))
+            return pooled
         hidden_BLD = hidden_states(encoder, batch)
         real_BL1 = batch.real_BL[..., None]
-        if self.name == "cls":
-            pooled: Tensor = self.activation(self.dense(hidden_BLD[:, 0]))
-            return pooled
         if self.name == "all":
             return hidden_BLD * real_BL1
         if self.name == "max":

@@ -6,7 +6,7 @@ Loss is summed on the device and read about once a second: reading it at every s
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from ml.batches import steps_per_epoch, training_plan
 from ml.contract.finetune_config import FinetuneConfig
 from ml.contract.job import RunKind
 from ml.contract.training_config import Phase
+from ml.lean import speed_up
 from ml.machine import Machine
 from ml.meter import Meter
 from ml.pairs import Rows
@@ -118,9 +119,11 @@ class Training:
     saved_at: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
+        asked = self.course.phase.precision
+        self.machine = replace(self.machine, bf16=self.machine.bf16 if asked == "auto" else asked == "bfloat16")
         self.optimizer = optim.make_optimizer(self.model, self.course.phase)
         self.meter = Meter(
-            self.course.stage, self.course.total_steps, self.course.epoch_steps, self.machine.device, self.tell
+            self.course.stage, self.course.total_steps, self.course.epoch_steps, self.machine, self.model, self.tell
         )
 
 
@@ -131,6 +134,7 @@ def train(training: Training) -> None:
     Raises RunError when the loss is not finite or runs away.
     """
     course, phase, at = training.course, training.course.phase, training.at
+    speed_up(training.model, training.machine)
     _resume(training)
     plan = training_plan(course.lengths_N, phase.batch_size, course.seed, at.step)
     training.model.train()
@@ -141,7 +145,7 @@ def train(training: Training) -> None:
         rate = optim.learning_rate(where, course.total_steps, phase, at.plateau_scale)
         optim.set_rate(training.optimizer, rate)
         loss = _learn(training, rows)
-        at.seconds += training.meter.count(at.step, len(rows), loss, rate, where)
+        at.seconds += training.meter.count(at.step, course.lengths_N[rows], loss, rate, where)
         if training.keeper:
             training.keeper.after_step(where / course.total_steps)
         last = at.step == course.total_steps or _out_of_time(at, phase)

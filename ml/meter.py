@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ml.contract.events import Progress
 from ml.contract.job import RunKind
 from ml.errors import RunError
+from ml.flops import Work, matrix_rate
+from ml.machine import Machine, peak_memory
+from ml.pairs import Rows
 from ml.teller import Tell
 
 SECONDS_BETWEEN = 1.0  # of two Progress events
@@ -22,9 +25,16 @@ JUDGED_STEPS = 5  # at least so many, or one odd batch would pass for a run that
 class Meter:
     """Sums loss and rows since the last Progress event, and tells one when it is due."""
 
-    def __init__(self, stage: RunKind, total_steps: int, epoch_steps: int, device: torch.device, tell: Tell) -> None:
+    def __init__(
+        self, stage: RunKind, total_steps: int, epoch_steps: int, machine: Machine, model: nn.Module, tell: Tell
+    ) -> None:
         self.stage, self.total_steps, self.epoch_steps = stage, total_steps, epoch_steps
-        self.device, self.tell = device, tell
+        self.device, self.tell = machine.device, tell
+        device = self.device
+        self.work = Work(model)
+        self.peak_rate = matrix_rate(machine)
+        self.tokens = 0
+        self.flops = 0.0
         self.loss_sum = torch.zeros((), device=device)
         self.part_sum = torch.zeros((), device=device, dtype=torch.float64)  # since the last evaluation
         self.part_steps = torch.zeros((), dtype=torch.float64)
@@ -34,15 +44,18 @@ class Meter:
         self.since = self.last = time.perf_counter()
         self.where = 0.0
 
-    def count(self, step: int, rows: int, loss: Tensor, rate: float, where: float) -> float:
-        """Add a step, and return the seconds it took; tell the first, the last, and one a second."""
+    def count(self, step: int, lengths_B: Rows, loss: Tensor, rate: float, where: float) -> float:
+        """Add a step with pairs of these lengths, and return the seconds it took; tell the first step, the last, and
+        one a second."""
         self.loss_sum += loss.detach().float()
         self.part_sum += loss.detach().double()
         self.part_steps += 1
         if step <= FIRST_STEPS:
             self.first_sum += loss.detach().double()
         self.steps += 1
-        self.rows += rows
+        self.rows += len(lengths_B)
+        self.tokens += int(lengths_B.sum())
+        self.flops += self.work.of(lengths_B)
         self.done += 1
         self.where = where
         if self.done == 1 or step == self.total_steps or time.perf_counter() - self.since >= SECONDS_BETWEEN:
@@ -90,11 +103,15 @@ class Meter:
                 loss=loss,
                 learning_rate=rate,
                 samples_per_second=self.rows / seconds,
+                tokens_per_second=self.tokens / seconds,
+                model_flops_utilization=self.flops / seconds / self.peak_rate,
+                peak_memory_bytes=peak_memory(self.device),
                 seconds_left=spent / max(self.where, 1.0) * max(0.0, self.total_steps - self.where),
             )
         )
         self.loss_sum.zero_()
-        self.steps = self.rows = 0
+        self.steps = self.rows = self.tokens = 0
+        self.flops = 0.0
         self.since = time.perf_counter()
 
     @contextmanager

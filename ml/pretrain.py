@@ -145,12 +145,12 @@ class MaskedLanguage:
 
     def loss(self, batch: Holed) -> Tensor:
         """Of the tokens to guess."""
-        return masked_loss(self.model, hidden_states(self.model.base_model, batch.batch), batch)
+        return masked_loss(self.model, hidden_states(self.model.base_model, batch.batch, batch.places_M), batch)
 
 
-def masked_loss(model: PreTrainedModel, hidden_BLD: Tensor, batch: Holed) -> Tensor:
+def masked_loss(model: PreTrainedModel, states_MD: Tensor, batch: Holed) -> Tensor:
     """The head at the masked places only: logits of all tokens would be 7 times the work and memory."""
-    logits_MV = ARCHITECTURES[type_of(model.config)].lm_head(model, hidden_BLD.flatten(0, 1)[batch.places_M])
+    logits_MV = ARCHITECTURES[type_of(model.config)].lm_head(model, states_MD)
     loss = cross_entropy(logits_MV.float(), batch.targets_M, reduction="sum")
     return loss / max(1, len(batch.targets_M))
 
@@ -161,7 +161,7 @@ class SentenceOrder(MaskedLanguage):
     def loss(self, batch: Holed) -> Tensor:
         """Sum of both; sentences by themselves have no order to tell."""
         out = self.model.albert(**inputs(batch.batch, "albert"))
-        loss = masked_loss(self.model, out.last_hidden_state, batch)
+        loss = masked_loss(self.model, out.last_hidden_state.flatten(0, 1)[batch.places_M], batch)
         if not bool((batch.order_B >= 0).any()):
             return loss
         order_B2 = self.model.sop_classifier(out.pooler_output)
@@ -187,7 +187,7 @@ class ReplacedTokens:
         """Of both."""
         holed, numbers_M = batch
         generator = self.model.generator
-        states_MD = hidden_states(generator.electra, holed.batch).flatten(0, 1)[holed.places_M]
+        states_MD = hidden_states(generator.electra, holed.batch, holed.places_M)
         logits_MV = generator.generator_lm_head(generator.generator_predictions(states_MD)).float()
         guessing = cross_entropy(logits_MV, holed.targets_M, reduction="sum") / max(1, len(holed.targets_M))
         with torch.no_grad():

@@ -56,7 +56,12 @@ class DataRead(Strict):
 
 
 class Progress(Strict):
-    """Where training stands. `loss` is the mean since the last progress event; `seconds_left` is of this stage."""
+    """Where training stands. `loss` is the mean since the last progress event; `seconds_left` is of this stage.
+
+    `tokens_per_second`: real ones, padding is not counted. `model_flops_utilization`: operations that the model needs
+    by formula (ml.flops), over what this device did in a plain matrix product of the same precision when the training
+    began. `peak_memory_bytes`: of the process, on a GPU of its tensors. None: told by an older version.
+    """
 
     type: Literal["progress"] = "progress"
     stage: RunKind
@@ -67,6 +72,9 @@ class Progress(Strict):
     learning_rate: float
     samples_per_second: float
     seconds_left: float
+    tokens_per_second: float | None = None
+    model_flops_utilization: float | None = None
+    peak_memory_bytes: int | None = None
 
 
 class Evaluated(Strict):

@@ -51,6 +51,13 @@ class Phase(Strict):
     weight_decay: float = knob(
         0.01, "Weight decay", "权重衰减", "AdamW's; biases and LayerNorm are spared.", ge=0, le=1
     )
+    precision: Literal["auto", "float32", "bfloat16"] = knob(
+        "auto",
+        "Precision",
+        "计算精度",
+        "Of the matrix products of training: bfloat16 where the GPU or the CPU (AMX, AVX512-bf16) has them, or as "
+        "chosen here. Weights, optimizer and scoring are float32 always.",
+    )
     max_grad_norm: float = knob(1.0, "Gradient clip", "梯度裁剪", "Largest norm of the gradient.", gt=0, le=1000)
     layer_decay: float = knob(
         1.0,

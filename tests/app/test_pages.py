@@ -44,6 +44,9 @@ EVENTS = (
         learning_rate=1e-3,
         samples_per_second=50,
         seconds_left=4,
+        tokens_per_second=1234.5,
+        model_flops_utilization=0.173,
+        peak_memory_bytes=1_500_000_000,
     ),
     Evaluated(epoch=1, scores=SCORES),
 )

@@ -100,7 +100,7 @@ def workplace(tmp_path: Path) -> SimpleNamespace:
     def job(kind: str, config: ExperimentConfig, inputs: list[dict], **more: object) -> Path:
         path = tmp_path / f"{kind}.json"
         content = {"run_id": 1, "attempt": 1, "kind": kind, "config": config.model_dump(mode="json"), "inputs": inputs}
-        path.write_text(json.dumps({**content, "device": "cpu", "threads": 2, **more}))
+        path.write_text(json.dumps({**content, "device": "cpu", "threads": 1, **more}))
         return path
 
     def run(path: Path, out: str) -> tuple[int, list]:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.batches import epoch_plan, make_batch, scoring_plan, steps_per_epoch, training_plan
+from ml.batches import WIDTH_MULTIPLE, epoch_plan, make_batch, scoring_plan, steps_per_epoch, training_plan
 from ml.tokens import EncodedPairs
 
 
@@ -47,7 +47,7 @@ def test_tensors(lengths: list[int], size: int) -> None:
     encoded = encoded_of(lengths)
     for rows in scoring_plan(encoded.lengths_N, size):
         batch = make_batch(encoded, rows, pad_id=0)
-        assert batch.ids_BL.shape[1] % 4 == 0
+        assert batch.ids_BL.shape[1] % WIDTH_MULTIPLE == 0
         assert batch.ids_BL.shape[1] < encoded.lengths_N[rows].max() + 4
         for place, row in enumerate(rows):
             length, second = lengths[row], int(encoded.second_N[row])

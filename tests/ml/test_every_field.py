@@ -26,6 +26,8 @@ PLATEAU = {"lr_scheduler_type": "reduce_lr_on_plateau"}
 FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "data.split_by": ({}, "row"),
     "data.valid_fraction": ({}, 0.4),
+    "pretrain.precision": ({"pretrain": {"precision": "float32"}}, "bfloat16"),
+    "finetune.precision": ({"finetune": {"precision": "float32"}}, "bfloat16"),
     "data.folds": ({}, 3),
     "data.full_data": ({"finetune": {"max_steps": 3}}, True),
     "data.split_seed": ({}, 1),

@@ -79,6 +79,10 @@ def test_the_loss_falls_and_progress_adds_up(cpu: Machine) -> None:
     assert told[-1].loss < 0.7 * told[0].loss
     assert told[-1].seconds_left == 0
     assert told[-1].epoch == 20
+    for event in told:
+        assert event.tokens_per_second == pytest.approx(8 * event.samples_per_second)  # toy rows have 8 tokens
+        assert event.model_flops_utilization == 0  # and a toy no encoder
+        assert 10**7 < event.peak_memory_bytes < 10**11
     assert passes == list(range(1, 21))
 
 

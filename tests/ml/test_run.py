@@ -53,7 +53,7 @@ def inputs(workplace: SimpleNamespace, toy_rows: Rows) -> list[dict]:
 
 def test_pretrain_then_finetune(workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config) -> None:
     config = tiny_config()
-    code, events = workplace.run(workplace.job("pretrain", config, inputs[:1]), "pretrained")
+    code, events = workplace.run(workplace.job("pretrain", config, inputs[:1], threads=2), "pretrained")
     assert code == 0
     assert [name for name in kinds(events) if name != "log"] == [
         *("started", "data_read", "progress", "artifact", "finished")
@@ -63,11 +63,12 @@ def test_pretrain_then_finetune(workplace: SimpleNamespace, inputs: list[dict], 
 
     names = [event.name for event in events if isinstance(event, Artifact)]
     inputs += [workplace.put("pretrained", f"pretrained/{name}") for name in names]
-    job = workplace.job("finetune", config, inputs)
+    job = workplace.job("finetune", config, inputs, threads=2)
     (code, first), (code_again, again) = (workplace.run(job, out) for out in ("one", "two"))
     assert (code, code_again) == (0, 0), again[-1]
     order = kinds(first)
     assert order[:4] == ["started", "data_read", "progress", "evaluated"]
+    assert all(0 < e.model_flops_utilization < 1 for e in first if e.type == "progress")
     assert set(order[4:-4]) <= {"progress", "evaluated"}
     assert order[-4:] == ["artifact", "verified", "scored", "finished"]
     assert [event.epoch for event in first if event.type == "evaluated"] == [1, 2, 3, 4, 5, 6]
