@@ -58,7 +58,7 @@ def best(size: SizeName) -> ExperimentConfig:
         augment=AugmentConfig(swap="random"),
         encoder=EncoderConfig(size=size, model_type="nezha"),
         pretrain=PretrainConfig(
-            num_train_epochs=4, learning_rate=1e-3, unlabelled=True, masking="ngram", swap=True, warmup_ratio=0.05
+            num_train_epochs=10, learning_rate=1e-3, unlabelled=True, masking="ngram", swap=True, warmup_ratio=0.05
         ),
         finetune=FinetuneConfig(
             num_train_epochs=5, learning_rate=2e-4, head="mean", averaging="last_weights", swap_at_test=True
