@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	@$(PIP) -e '.[test]'
+	@$(PIP) -e '.[test,onnx]'
 	@touch $@
 
 demo: $(VENV)/installed ## one real experiment from form to leaderboard; DATA=file.tsv on your own pairs, PRESET=note-02 SIZE=tiny another recipe

@@ -1,21 +1,24 @@
-"""The `pairboard` command: web, worker, up, demo, migrate, user, token, import-table, leaderboard, presets."""
+"""The `pairboard` command: web, worker, up, demo, migrate, user, token, import-table, leaderboard, presets, export,
+serve-model."""
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
 import uvicorn
 
-from app import schema, up
+from app import schema, serving, up
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
 from app.db import Database
 from app.errors import AppError, FieldError
 from app.leaderboard import exporting, importing
 from app.main import create_app
-from app.settings import Settings, load
+from app.settings import LOOPBACK_HOSTS, Settings, load
+from app.storage import Storage
 from ml.contract.encoder_config import SIZES
 from ml.contract.lifeline import die_with_parent
 from ml.contract.presets import PRESETS, size_of
@@ -159,6 +162,51 @@ def leaderboard(
     """Print the comparison table as Markdown."""
     with _database(load()).reading() as session:
         print(exporting.markdown(session, contest_queries.contest(session, contest), sort), end="")
+
+
+@cli.command()
+def export(
+    experiment: Annotated[int, typer.Argument(help="number of the experiment")],
+    out: Annotated[Path, typer.Argument(help="a new folder")],
+    run: Annotated[int | None, typer.Option(help="which of its finetunes, if there are several")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="weights as int8: smaller and quicker, a little worse")] = False,
+) -> None:
+    """Write an experiment's model as ONNX, checked against torch on its valid rows."""
+    settings = load()
+    storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)
+    with tempfile.TemporaryDirectory(prefix="pairboard-export-") as name:
+        with _database(settings).reading() as session:
+            chosen = serving.run_to_export(session, experiment, run)
+            folder, job = serving.lay_out(session, storage, chosen, Path(name))
+        found = serving.export(folder, out, job, int8=int8)
+    print(
+        f"{out}: {found['bytes'] / 1e6:.1f} MB, as torch to {found['largest_difference']:.1g} on {found['rows']} rows"
+    )
+    if "auc" in found:
+        print(f"valid AUC {found['auc']:.5f}, torch {found['torch_auc']:.5f}")
+    if "int8_auc" in found:
+        print(f"int8: valid AUC {found['int8_auc']:.5f}, which costs {found['int8_auc_cost']:.5f}")
+    print(f"one pair on one core: p50 {found['p50_ms']:.2f} ms, p95 {found['p95_ms']:.2f}, p99 {found['p99_ms']:.2f}")
+
+
+@cli.command("serve-model")
+def serve_model(
+    folder: Annotated[Path, typer.Argument(help="what `pairboard export` wrote")],
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8200,
+    threads: Annotated[int, typer.Option(min=1, help="of the model")] = 1,
+) -> None:
+    """Answer pairs over HTTP: POST /predict with {"pairs": [{"a": "...", "b": "..."}]}."""
+    secret = os.environ.get("PAIRBOARD_MODEL_TOKEN", "")
+    local = host in LOOPBACK_HOSTS
+    if not local and len(secret) < 16:
+        raise AppError(f"{host} is open to others: set PAIRBOARD_MODEL_TOKEN (16 characters or more) for callers")
+    if not (folder / "export.json").is_file():
+        raise AppError(f"{folder} has no export.json: give a folder that `pairboard export` wrote")
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if local else ["*"]
+    app = serving.create_model_app(folder, threads, secret, hosts)
+    print(f"serves {folder} on http://{host}:{port} (docs at /docs; Ctrl-C stops it)")
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
 
 
 def _database(settings: Settings, *, check: bool = True) -> Database:

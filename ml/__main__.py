@@ -26,8 +26,6 @@ def main() -> int:
     if args.die_with_parent:
         die_with_parent()
     tell = teller(_keep_stdout())
-    # oneDNN forgets how to multiply a shape after 1024 others, and batches of many widths have more
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
     try:
         from ml.run import run  # here: torch takes seconds, and failing to import it is a failure to tell
 

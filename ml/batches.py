@@ -75,12 +75,10 @@ def scoring_plan(lengths_N: Rows, batch_size: int) -> list[Rows]:
 
 def make_batch(encoded: EncodedPairs, rows: Rows, pad_id: int) -> Batch:
     """The padded tensors of `rows`, gathered without a loop over rows."""
-    starts_B = encoded.offsets[rows]
-    lengths_B = encoded.offsets[rows + 1] - starts_B
-    place_L = np.arange(round_up(int(lengths_B.max())))
-    real_BL = place_L < lengths_B[:, None]
-    source_BL = np.where(real_BL, starts_B[:, None] + place_L, 0)
-    ids_BL = np.where(real_BL, encoded.flat_T[source_BL], pad_id).astype(np.int64)
-    types_BL = (real_BL & (place_L >= encoded.second_N[rows][:, None])).astype(np.int64)
-    begins_BL = None if encoded.begins_T is None else torch.from_numpy(encoded.begins_T[source_BL] | ~real_BL)
-    return Batch(torch.from_numpy(ids_BL), torch.from_numpy(types_BL), torch.from_numpy(real_BL), rows, begins_BL)
+    width = round_up(int((encoded.offsets[rows + 1] - encoded.offsets[rows]).max()))
+    ids_BL, types_BL, real_BL = (torch.from_numpy(array) for array in encoded.padded(rows, width, pad_id))
+    begins_BL = None
+    if encoded.begins_T is not None:
+        place_BL = np.minimum(encoded.offsets[rows][:, None] + np.arange(width), len(encoded.begins_T) - 1)
+        begins_BL = torch.from_numpy(encoded.begins_T[place_BL]) | ~real_BL.bool()
+    return Batch(ids_BL, types_BL, real_BL.bool(), rows, begins_BL)

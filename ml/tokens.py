@@ -43,6 +43,16 @@ class EncodedPairs:
         """Tokens of each row, special ones counted."""
         return np.diff(self.offsets)
 
+    def padded(self, rows: Rows, width: int, pad_id: int) -> tuple[npt.NDArray[np.int64], ...]:
+        """ids_BL, types_BL (1: second sentence), real_BL (0: padding) of `rows`, gathered without a loop over them."""
+        starts_B = self.offsets[rows]
+        place_L = np.arange(width)
+        real_BL = place_L < (self.offsets[rows + 1] - starts_B)[:, None]
+        source_BL = np.where(real_BL, starts_B[:, None] + place_L, 0)
+        ids_BL = np.where(real_BL, self.flat_T[source_BL], pad_id).astype(np.int64)
+        types_BL = (real_BL & (place_L >= self.second_N[rows][:, None])).astype(np.int64)
+        return ids_BL, types_BL, real_BL.astype(np.int64)
+
     def joined(self, other: "EncodedPairs") -> "EncodedPairs":
         """These rows, then the other's."""
         return EncodedPairs(

@@ -28,6 +28,7 @@ ALLOWED = {
         "numpy",
         "scipy",
         "sklearn",
+        "onnxruntime",
     },
     "worker": {"worker", "ml.contract", "pydantic", "pydantic_settings", "celery", "httpx2"},
     "app": {
