@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ml.encoded import EncodedPairs
 from ml.pairs import Rows
 from ml.seeds import numpy_stream
-from ml.tokens import EncodedPairs
 
 CHUNK_BATCHES = 50  # batches among which rows are sorted: enough to save padding, few enough to stay random
 WIDTH_MULTIPLE = 2  # half the shapes for oneDNN to prepare; costs half a token a row

@@ -72,8 +72,9 @@ def export(folder: Path, out: Path, job_path: Path | None, *, int8: bool) -> dic
         _write_onnx(folder, weights, beside / MODEL, max_length=tokens.max_length)
         pairs = _valid_pairs(folder, job_path) if job_path else None
         asked = pairs or _random_pairs(tokens.tokenizer.get_vocab_size(), tokens.unit)
-        turned = tokens.encode(asked.turned()) if read_experiment(folder).finetune.swap_at_test else None
-        theirs_N = predict_mean(model, weights, PairsToScore(tokens.encode(asked), turned), torch.device("cpu"))
+        turned = read_experiment(folder).finetune.swap_at_test
+        both_ways = PairsToScore(*tokens.encode_both_ways(asked, turned=turned))
+        theirs_N = predict_mean(model, weights, both_ways, torch.device("cpu"))
         found = _compare(beside, asked, theirs_N, labelled=pairs is not None)
         if int8:
             _quantise(beside)

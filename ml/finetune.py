@@ -14,6 +14,7 @@ from ml.averaging import Keeper, Weights
 from ml.batches import Batch, make_batch
 from ml.contract.events import Evaluated
 from ml.contract.experiment import ExperimentConfig, FinetuneConfig, PretrainConfig
+from ml.encoded import EncodedPairs
 from ml.loop import Course, Training, train
 from ml.machine import Machine
 from ml.metrics import Labels, scores
@@ -23,7 +24,7 @@ from ml.predict import PairsToScore, predict
 from ml.pretrain import Corpus, Drawn, Holed, MaskedLanguage
 from ml.seeds import torch_stream
 from ml.teller import Tell
-from ml.tokens import EncodedPairs, Tokens
+from ml.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

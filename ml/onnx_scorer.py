@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.contract.experiment import ExperimentConfig
+from ml.encoded import EncodedPairs
 from ml.errors import RunError
 from ml.pairs import Pairs
-from ml.tokens import EncodedPairs, load_tokens
+from ml.tokens import load_tokens
 
 MODEL = "model.onnx"
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
@@ -34,10 +35,9 @@ class OnnxScorer:
 
     def score(self, pairs: Pairs) -> npt.NDArray[np.float64]:
         """Probability of label 1 of each pair; of both orders the mean where the model was trained to be asked so."""
-        straight_N = self.score_encoded(self.tokens.encode(pairs))
-        if not self.both_ways:
-            return straight_N
-        return (straight_N + self.score_encoded(self.tokens.encode(pairs.turned()))) / 2
+        encoded, turned = self.tokens.encode_both_ways(pairs, turned=self.both_ways)
+        straight_N = self.score_encoded(encoded)
+        return straight_N if turned is None else (straight_N + self.score_encoded(turned)) / 2
 
     def score_encoded(self, encoded: EncodedPairs) -> npt.NDArray[np.float64]:
         """Of token ids, pairs of like length together."""

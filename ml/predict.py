@@ -8,8 +8,8 @@ import torch
 
 from ml.averaging import Weights
 from ml.batches import make_batch, scoring_plan
+from ml.encoded import EncodedPairs
 from ml.pair_model import PairClassifier
-from ml.tokens import EncodedPairs
 
 Probabilities = npt.NDArray[np.float64]
 SCORING_BATCH = 128  # fixed, never the training batch: the last bit of a product can depend on the batch's shape

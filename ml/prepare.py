@@ -11,6 +11,7 @@ from ml.augment import Augmented, augment
 from ml.checkpoint import read_split_sha256, write_text
 from ml.contract.events import DataRead
 from ml.contract.job import Job
+from ml.encoded import EncodedPairs
 from ml.errors import RunError
 from ml.finetune import Lessons
 from ml.pairs import Pairs, check_file, read_test, read_train, read_unlabelled
@@ -18,7 +19,7 @@ from ml.predict import PairsToScore
 from ml.pretrain import Corpus
 from ml.split import Split, make_split, shortfall
 from ml.teller import Tell, log
-from ml.tokens import MOST_UNKNOWN, EncodedPairs, Tokens, build_tokens, load_tokens, public_tokens
+from ml.tokens import MOST_UNKNOWN, Tokens, build_tokens, load_tokens, public_tokens
 from ml.vocabulary import find_unit
 from ml.word_marks import mark_words
 
@@ -87,9 +88,10 @@ def corpus(data: Prepared, job: Job, out: Path, tell: Tell) -> Corpus:
     if phase.examples == "sentences":
         a, b = [], []
     both = Pairs(a, b, np.empty(0, np.int8))
-    encoded = data.tokens.encode(both).joined(data.tokens.encode_sentences(sentences))
     turns = phase.swap or (job.config.encoder.model_type == "albert" and phase.sentence_order)
-    turned = data.tokens.encode(both.turned()).joined(data.tokens.encode_sentences(sentences)) if turns else None
+    encoded, turned = data.tokens.encode_both_ways(both, turned=turns)
+    alone = data.tokens.encode_sentences(sentences)
+    encoded, turned = encoded.joined(alone), None if turned is None else turned.joined(alone)
     if phase.masking == "whole_word":
         encoded, turned = _with_words(data, _texts(both, sentences), encoded, turned, job, out)
     tell(_data_read(data, len(encoded), out))
@@ -127,11 +129,11 @@ def _there(pairs: Pairs | None, field: str, role: str) -> Pairs:
 
 def lessons(data: Prepared, folder: Path, job: Job, out: Path, tell: Tell) -> Lessons:
     """What a finetune learns from: the augmented training part, turned at random if asked for, soft labels if any."""
-    turns = job.config.augment.swap == "random"
+    encoded, turned = data.tokens.encode_both_ways(data.learnt, turned=job.config.augment.swap == "random")
     made = Lessons(
-        data.tokens.encode(data.learnt),
+        encoded,
         data.learnt.labels_N,
-        data.tokens.encode(data.learnt.turned()) if turns else None,
+        turned,
         _soft_labels(data, folder, job),
     )
     tell(_data_read(data, len(made.encoded), out))
@@ -147,8 +149,7 @@ def lessons(data: Prepared, folder: Path, job: Job, out: Path, tell: Tell) -> Le
 
 def to_score(pairs: Pairs, tokens: Tokens, job: Job) -> PairsToScore:
     """Pairs as they are scored: turned, too, when swap_at_test is on."""
-    turned = tokens.encode(pairs.turned()) if job.config.finetune.swap_at_test else None
-    return PairsToScore(tokens.encode(pairs), turned)
+    return PairsToScore(*tokens.encode_both_ways(pairs, turned=job.config.finetune.swap_at_test))
 
 
 def _soft_labels(data: Prepared, folder: Path, job: Job) -> npt.NDArray[np.float64] | None:

@@ -11,6 +11,7 @@ from transformers import AlbertForPreTraining, PreTrainedModel
 
 from ml.batches import Batch, make_batch, scoring_plan
 from ml.contract.experiment import PretrainConfig
+from ml.encoded import EncodedPairs
 from ml.encoder import ARCHITECTURES, hidden_states, inputs, type_of
 from ml.loop import Course, Objective, Training, train
 from ml.machine import Machine
@@ -19,7 +20,7 @@ from ml.pair_model import ElectraPair, pad_of
 from ml.pairs import Rows
 from ml.seeds import torch_stream
 from ml.teller import Tell
-from ml.tokens import EncodedPairs, Tokens
+from ml.tokens import Tokens
 
 _AT_ONCE = 2048  # rows that are masked together when masks are drawn once for all
 

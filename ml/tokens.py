@@ -5,64 +5,30 @@ public weights. Whatever it came from, it is saved as tokenizer.json + tokens.js
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 
 from ml.contract.experiment import TokensConfig
+from ml.encoded import EncodedPairs, Sentences, assemble
 from ml.errors import RunError
 from ml.pairs import Pairs, Rows
-from ml.vocabulary import SPECIALS, Unit, build, find_unit
+from ml.vocabulary import SPECIALS, Unit, build, divides_alike, find_unit
 from ml.words import segment
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "tokens.json")
 MOST_UNKNOWN = 0.3  # share of tokens; above it the vocabulary is of another language or of another anonymisation
-_BATCH = 20_000  # rows handed to Rust at once: bounds the memory of its Encoding objects
+_BATCH = 20_000  # sentences handed to Rust at once: bounds the memory of its Encoding objects
 
-
-@dataclass(frozen=True, slots=True)
-class EncodedPairs:
-    """Token ids of N pairs, end to end. Row n is flat_T[offsets[n]:offsets[n + 1]]; its second sentence (token type
-    1) begins at place second_N[n] of the row."""
-
-    flat_T: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.int64]  # N + 1
-    second_N: npt.NDArray[np.int32]  # of a single sentence: its length
-    begins_T: npt.NDArray[np.bool_] | None = None  # whether a token begins a word; None: nobody asked for words
-
-    def __len__(self) -> int:
-        return len(self.second_N)
-
-    @property
-    def lengths_N(self) -> npt.NDArray[np.int64]:
-        """Tokens of each row, special ones counted."""
-        return np.diff(self.offsets)
-
-    def padded(self, rows: Rows, width: int, pad_id: int) -> tuple[npt.NDArray[np.int64], ...]:
-        """ids_BL, types_BL (1: second sentence), real_BL (0: padding) of `rows`, gathered without a loop over them."""
-        starts_B = self.offsets[rows]
-        place_L = np.arange(width)
-        real_BL = place_L < (self.offsets[rows + 1] - starts_B)[:, None]
-        source_BL = np.where(real_BL, starts_B[:, None] + place_L, 0)
-        ids_BL = np.where(real_BL, self.flat_T[source_BL], pad_id).astype(np.int64)
-        types_BL = (real_BL & (place_L >= self.second_N[rows][:, None])).astype(np.int64)
-        return ids_BL, types_BL, real_BL.astype(np.int64)
-
-    def joined(self, other: "EncodedPairs") -> "EncodedPairs":
-        """These rows, then the other's."""
-        return EncodedPairs(
-            np.concatenate([self.flat_T, other.flat_T]),
-            np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]]),
-            np.concatenate([self.second_N, other.second_N]),
-            None
-            if self.begins_T is None or other.begins_T is None
-            else np.concatenate([self.begins_T, other.begins_T]),
-        )
+Block = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]  # ids of some sentences end to end, and their lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +36,14 @@ class Tokens:
     """A tokenizer, the unit it works in, and the ids of its special tokens."""
 
     tokenizer: Tokenizer
+    uncut: Tokenizer  # the same without truncation: for sentences, which are cut when they are put together
     unit: Unit
     max_length: int
     special_ids: tuple[int, ...]  # in the order of SPECIALS
     unknown_ids: tuple[int, ...] = ()  # of <unk-0>, <unk-1>, ...
+    #: token: id, when whitespace divides the text and each piece is looked up whole. A dictionary is then 10 times
+    #: faster than tokenizers, which also keeps the places of each token; the ids are the same
+    vocabulary: dict[str, int] | None = None
 
     @property
     def vocab_size(self) -> int:
@@ -82,50 +52,77 @@ class Tokens:
 
     def encode(self, pairs: Pairs, rows: Rows | None = None) -> EncodedPairs:
         """Token ids of `rows` of `pairs`, in that order; of all rows when None."""
-        numbers = range(len(pairs)) if rows is None else rows.tolist()
-        return self._encode([pairs.a[n] for n in numbers], [pairs.b[n] for n in numbers])
+        return self.encode_both_ways(pairs if rows is None else pairs.only(rows), turned=False)[0]
+
+    def encode_both_ways(self, pairs: Pairs, *, turned: bool) -> tuple[EncodedPairs, EncodedPairs | None]:
+        """Token ids of `pairs`, and if asked for of the same pairs with their sides exchanged."""
+        unknown: dict[str, int] = {}
+        first, second = self._tokenise(pairs.a, unknown), self._tokenise(pairs.b, unknown)
+        return self._assemble(first, second), self._assemble(second, first) if turned else None
 
     def encode_sentences(self, sentences: list[str]) -> EncodedPairs:
         """Token ids of single sentences, `[CLS] a [SEP]`."""
-        return self._encode(sentences, None)
+        return self._assemble(self._tokenise(sentences, {}), None)
 
-    def _encode(self, a: list[str], b: list[str] | None) -> EncodedPairs:
+    def _assemble(self, first: Sentences, second: Sentences | None) -> EncodedPairs:
+        _, _, cls, sep, _ = self.special_ids
+        return assemble(first, second, self.max_length, (cls, sep), self.unknown_ids)
+
+    def _tokenise(self, texts: list[str], unknown: dict[str, int]) -> Sentences:
+        """Ids of each text alone. `unknown`: unknown text -> its number below 0, filled on the way."""
         if self.unit == "words":
-            a, b = segment(a), None if b is None else segment(b)
+            texts = segment(texts)
         flat: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
-        lengths: list[int] = []
-        second: list[int] = []
-        for start in range(0, len(a), _BATCH):
-            texts = a[start : start + _BATCH]
-            batch = texts if b is None else list(zip(texts, b[start : start + _BATCH], strict=True))
-            # encode_batch_fast drops character offsets; they are only needed to tell unknown tokens apart
-            encodings = (self.tokenizer.encode_batch if self.unknown_ids else self.tokenizer.encode_batch_fast)(batch)
-            ids = np.array([number for e in encodings for number in e.ids], dtype=np.int32)
-            if self.unknown_ids:
-                self._tell_unknowns_apart(encodings, batch, ids)
+        lengths: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+        for start in range(0, len(texts), _BATCH):
+            block = texts[start : start + _BATCH]
+            if self.vocabulary is not None and divides_alike(block):
+                ids, counts = self._by_dictionary(block, self.vocabulary, unknown)
+            else:
+                ids, counts = self._by_tokenizer(block, unknown)
             flat.append(ids)
-            lengths.extend(len(e) for e in encodings)
-            second.extend(len(e) - sum(e.type_ids) for e in encodings)
-        offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-        return EncodedPairs(np.concatenate(flat), offsets, np.array(second, dtype=np.int32))
+            lengths.append(counts)
+        offsets = np.concatenate(([0], np.cumsum(np.concatenate(lengths))))
+        return Sentences(np.concatenate(flat), offsets)
 
-    def _tell_unknowns_apart(
-        self, encodings: list[Encoding], batch: list[str] | list[tuple[str, str]], ids_T: npt.NDArray[np.int32]
+    def _by_dictionary(self, texts: list[str], vocabulary: dict[str, int], unknown: dict[str, int]) -> Block:
+        words = [text.split() for text in texts]
+        lengths_N = np.fromiter(map(len, words), np.int64, len(words))
+        unk = self.special_ids[1]
+        numbers = (vocabulary.get(word, unk) for row in words for word in row)
+        ids_T = np.fromiter(numbers, np.int32, int(lengths_N.sum()))
+        self._number_unknowns(ids_T, lengths_N, lambda row, at: words[row][at], unknown)
+        return ids_T, lengths_N
+
+    def _by_tokenizer(self, texts: list[str], unknown: dict[str, int]) -> Block:
+        # encode_batch_fast drops character offsets; they are only needed to tell unknown tokens apart
+        encode = self.uncut.encode_batch if self.unknown_ids else self.uncut.encode_batch_fast
+        encodings = encode(texts, add_special_tokens=False)
+        lengths_N = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        ids_T = np.fromiter((number for e in encodings for number in e.ids), np.int32, int(lengths_N.sum()))
+
+        def text_of(row: int, at: int) -> str:
+            text = texts[row][slice(*encodings[row].offsets[at])]
+            return text.lower() if self.lowercase else text
+
+        self._number_unknowns(ids_T, lengths_N, text_of, unknown)
+        return ids_T, lengths_N
+
+    def _number_unknowns(
+        self,
+        ids_T: npt.NDArray[np.int32],
+        lengths_N: npt.NDArray[np.int64],
+        text_of: Callable[[int, int], str],
+        unknown: dict[str, int],
     ) -> None:
-        """Put <unk-i> for the i-th different unknown text of a row, in place; the last one stands for all further."""
-        offsets = np.concatenate(([0], np.cumsum([len(e) for e in encodings])))
+        """Put the number of its text for each [UNK], in place; nothing without placeholders."""
+        if not self.unknown_ids:
+            return
         places = np.flatnonzero(ids_T == self.special_ids[1])
-        seen: dict[str, int] = {}
-        last_row = -1
-        for place, row in zip(places.tolist(), (np.searchsorted(offsets, places, "right") - 1).tolist(), strict=True):
-            if row != last_row:
-                seen, last_row = {}, row
-            encoding, at = encodings[row], place - int(offsets[row])
-            sides = batch[row] if isinstance(batch[row], tuple) else (batch[row],)
-            begin, end = encoding.offsets[at]
-            text = sides[encoding.sequence_ids[at] or 0][begin:end]
-            number = seen.setdefault(text.lower() if self.lowercase else text, len(seen))
-            ids_T[place] = self.unknown_ids[min(number, len(self.unknown_ids) - 1)]
+        rows = np.searchsorted(np.cumsum(lengths_N), places, "right")
+        within = places - (np.cumsum(lengths_N) - lengths_N)[rows]
+        for place, row, at in zip(places.tolist(), rows.tolist(), within.tolist(), strict=True):
+            ids_T[place] = unknown.setdefault(text_of(row, at), -len(unknown) - 1)
 
     @property
     def lowercase(self) -> bool:
@@ -229,4 +226,10 @@ def _ready(tokenizer: Tokenizer, unit: Unit, max_length: int, distinct_unknowns:
     tokenizer.add_special_tokens(placeholders)
     tokenizer.encode_special_tokens = True  # "[MASK]" typed by a person is text, not a mask
     unknown_ids = tuple(tokenizer.token_to_id(name) for name in placeholders)
-    return Tokens(tokenizer, unit, max_length, tuple(found), unknown_ids)
+    uncut = Tokenizer.from_str(tokenizer.to_str())
+    uncut.no_truncation()
+    uncut.encode_special_tokens = True  # not part of the JSON
+    plain = tokenizer.normalizer is None and isinstance(tokenizer.pre_tokenizer, WhitespaceSplit)
+    looked_up = plain and isinstance(tokenizer.model, WordLevel)
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False) if looked_up else None
+    return Tokens(tokenizer, uncut, unit, max_length, tuple(found), unknown_ids, vocabulary)

@@ -36,7 +36,10 @@ def build(unit: Unit, config: TokensConfig, texts: list[str]) -> Tokenizer:
     The most frequent tokens with `min_count` or more, at most `max_vocab_size` with the five special ones; equal
     counts are ordered by the token itself, so that the same file gives the same ids. Raises RunError if none is left.
     """
-    counts = _count_units(_shell(unit, config.lowercase, WordLevel(unk_token=UNKNOWN)), texts)
+    if unit == "ids" and divides_alike(texts):
+        counts: dict[str, int] = Counter(word for text in texts for word in text.split())
+    else:
+        counts = _count_units(_shell(unit, config.lowercase, WordLevel(unk_token=UNKNOWN)), texts)
     if unit != "ids":
         counts = _with_pieces(counts)
     frequent = sorted((-count, token) for token, count in counts.items() if count >= config.min_count)
@@ -52,6 +55,13 @@ def build(unit: Unit, config: TokensConfig, texts: list[str]) -> Tokenizer:
     tokenizer = _shell(unit, config.lowercase, model)
     tokenizer.add_special_tokens(list(SPECIALS))
     return tokenizer
+
+
+def divides_alike(texts: list[str]) -> bool:
+    """Whether str.split and tokenizers' WhitespaceSplit divide `texts` alike: four separators (U+001C to U+001F) are
+    whitespace to Python and not to Unicode."""
+    together = "\n".join(texts)
+    return not any(mark in together for mark in "\x1c\x1d\x1e\x1f")
 
 
 def _shell(unit: Unit, lowercase: bool, model: WordLevel | WordPiece) -> Tokenizer:

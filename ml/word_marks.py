@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ml.contract.experiment import PretrainConfig
+from ml.encoded import EncodedPairs
 from ml.mined_words import Flags, MinedWords, mine
-from ml.tokens import EncodedPairs, Tokens
+from ml.tokens import Tokens
 from ml.words import word_starts
 
 REPORTED = 2000  # words in the report; it says how many there are in all

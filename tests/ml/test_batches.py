@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.batches import WIDTH_MULTIPLE, epoch_plan, make_batch, scoring_plan, steps_per_epoch, training_plan
-from ml.tokens import EncodedPairs
+from ml.encoded import EncodedPairs
 
 
 def encoded_of(lengths: list[int]) -> EncodedPairs:

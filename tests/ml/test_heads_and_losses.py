@@ -10,12 +10,12 @@ from torch.nn.functional import cross_entropy, kl_div
 from ml.averaging import Keeper, mean_of
 from ml.batches import Batch
 from ml.contract.experiment import ExperimentConfig, FinetuneConfig
+from ml.encoded import EncodedPairs
 from ml.encoder import hidden_states
 from ml.errors import RunError
 from ml.finetune import LabelObjective, Lessons, class_weights, divergence, targets
 from ml.pair_model import PairClassifier, build_classifier
 from ml.predict import PairsToScore, predict, predict_mean
-from ml.tokens import EncodedPairs
 
 CPU = torch.device("cpu")
 TOKENS = SimpleNamespace(vocab_size=40, special_ids=(0, 1, 2, 3, 4), unknown_ids=())

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHINESE = ["我想听OPPO音乐", "打开oppo手机", "今天天气怎么样", "播放一首音乐", "hello world", "world hello 音乐"] * 3
 WORD = st.text(st.sampled_from("我想听音乐天气怎样oOpP xyz[]MASKSEP?？。é1 "), max_size=30)
 
+ROW = st.lists(st.sampled_from(["1", "2", "听", "7", "88", "[MASK]", "\u2028", "\xa03", ""]), max_size=14).map(" ".join)
+
 
 def pairs_of(texts: list[str]) -> Pairs:
     return Pairs(texts, texts[::-1], np.arange(len(texts), dtype=np.int8) % 2)
@@ -123,6 +125,31 @@ def test_save_and_load_and_truncate(
     for n in range(len(ours)):
         row = ours.flat_T[ours.offsets[n] : ours.offsets[n + 1]]
         assert (row[0], row[-1], row[ours.second_N[n] - 1]) == (2, 3, 3)
+
+
+@pytest.mark.parametrize("unit", ["ids", "characters"])
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(ROW, ROW), min_size=1, max_size=5), st.integers(5, 16))
+def test_rows_are_those_of_tokenizers(unit: str, texts: list[tuple[str, str]], max_length: int) -> None:
+    """Sentences are tokenised alone and put together by arrays: the same ids and types as the saved tokenizer gives."""
+    tokens = built(unit, ["1 2 3 4", "听 7 7"] * 2, max_length=max_length)
+    pairs = Pairs([a for a, _ in texts], [b for _, b in texts], np.zeros(len(texts), np.int8))
+    straight, turned = tokens.encode_both_ways(pairs, turned=True)
+    alone = tokens.encode_sentences(pairs.a)
+    assert turned is not None
+    for n, (a, b) in enumerate(texts):
+        for ours, theirs in (
+            (straight, tokens.tokenizer.encode(a, b)),
+            (turned, tokens.tokenizer.encode(b, a)),
+            (alone, tokens.tokenizer.encode(a)),
+        ):
+            assert ours.flat_T[ours.offsets[n] : ours.offsets[n + 1]].tolist() == theirs.ids
+            assert ours.second_N[n] == len(theirs.ids) - sum(theirs.type_ids)
+
+
+def test_a_separator_that_only_python_divides_at() -> None:
+    tokens = built("ids", ["1 2 3"] * 3)
+    assert pieces(tokens, "1 2\x1c3", "\x1f 1")[1:-1] == ["1", "[UNK]", "[SEP]", "[UNK]", "1"]
 
 
 def test_longest_sentence_is_cut_first() -> None:

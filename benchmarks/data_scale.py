@@ -1,0 +1,165 @@
+"""Time and peak memory of a run's data at 10^5, 10^6 and 10^7 pairs: growth must be linear, closure near linear.
+
+    .venv/bin/python benchmarks/data_scale.py [rows ...] [--threads 1]
+
+Pairs are generated: anonymised ids of a contest's lengths (6 tokens a side, the longest 79), sentences that return
+with a power law, 36 % positives. Each size runs in a process of its own, through the functions a job goes through:
+reading (hash and checks included), component split, vocabulary and tokenising; then closure of positives and
+negatives, and one pass of batches. The peak is VmHWM of that process after each step. The last line is one JSON
+object; `exponent` is the slope of log(seconds) over log(rows) between the two largest sizes.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+LOADING = ("read", "split", "tokenise")
+
+
+def main() -> None:
+    """Generate, measure each size, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=int, nargs="*", default=[10**5, 10**6, 10**7])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--measure", type=Path, help="(one size, started by this script)")
+    args = parser.parse_args()
+    if args.measure:
+        measure(args.measure)
+        return
+    told = {rows: run_size(rows, args.threads) for rows in sorted(args.rows)}
+    figures: dict[str, Any] = {"threads": args.threads, "sizes": {}}
+    for rows, steps in told.items():
+        loading = sum(steps[name]["seconds"] for name in LOADING)
+        figures["sizes"][rows] = {
+            "seconds": round(loading, 2),
+            "peak_mb": steps[LOADING[-1]]["peak_mb"],
+            **{f"{name}_seconds": round(step["seconds"], 2) for name, step in steps.items()},
+            "closure_peak_mb": steps["closure"]["peak_mb"],
+        }
+    if 10**6 in told:
+        million = figures["sizes"][10**6]
+        figures |= {"million_seconds": million["seconds"], "million_peak_mb": million["peak_mb"]}
+    if len(told) > 1:
+        less, more = sorted(told)[-2:]
+
+        def slope(key: str) -> float:
+            return round(math.log(figures["sizes"][more][key] / figures["sizes"][less][key]) / math.log(more / less), 3)
+
+        figures |= {"exponent": slope("seconds"), "closure_exponent": slope("closure_seconds")}
+        figures["batching_exponent"] = slope("batch_seconds")
+    print(json.dumps(figures))
+
+
+def run_size(rows: int, threads: int) -> dict[str, dict[str, float]]:
+    """What each step took at this size."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.tsv"
+        write_pairs(path, rows)
+        command = [sys.executable, __file__, "--measure", str(path)]
+        env = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        steps: dict[str, dict[str, float]] = {}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+            for line in process.stdout or ():
+                step = json.loads(line)
+                steps[step["step"]] = step
+                print(
+                    f"{rows:>9,} {step['step']:9} {step['seconds']:8.2f} s, peak {step['peak_mb']:6.0f} MB", flush=True
+                )
+        if process.returncode:
+            sys.exit(f"{rows} rows: ended with code {process.returncode}")
+    return steps
+
+
+def write_pairs(path: Path, rows: int) -> None:
+    """`rows` labelled pairs, a part of the sentences standing in several, in blocks: memory stays small."""
+    random = np.random.default_rng(5)
+    with path.open("w", encoding="utf-8") as file:
+        for start in range(0, rows, 100_000):
+            count = min(100_000, rows - start)
+            # a quarter of the sides are drawn from a pool of rows / 2 sentences, the rest stand once
+            pool = random.integers(rows // 2, size=2 * count)
+            number = np.where(random.random(2 * count) < 0.25, pool, rows + 2 * start + np.arange(2 * count))
+            texts = [sentence(seed) for seed in number.tolist()]
+            labels = (random.random(count) < 0.36).astype(int).tolist()
+            file.writelines(f"{texts[2 * n]}\t{texts[2 * n + 1]}\t{labels[n]}\n" for n in range(count))
+
+
+def sentence(number: int) -> str:
+    """The sentence of this number: 3 to 13 ids (rarely 79), small ones more often, the same each time."""
+    state = (number * 0x9E3779B97F4A7C15 + 1) % 2**64
+    length = 79 if state % 4099 == 0 else 3 + (state >> 8) % 4 + (state >> 16) % 4
+    ids = []
+    for _ in range(length):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        share = (state >> 33) / 2**31
+        ids.append(str(int(12670 * share**3) + 1))
+    return " ".join(ids)
+
+
+def measure(path: Path) -> None:
+    """Each step of a job's data, in order; a JSON line after each."""
+    from ml.augment import augment
+    from ml.batches import epoch_plan, make_batch
+    from ml.contract.experiment import AugmentConfig, ExperimentConfig
+    from ml.contract.job import Job
+    from ml.contract.pair_file import sniff
+    from ml.pairs import read_train
+    from ml.seeds import numpy_stream
+    from ml.split import make_split
+    from ml.tokens import build_tokens
+
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    item = {"role": "train", "path": path.name, "name": path.name, "sha256": sha256, "size": path.stat().st_size}
+    config = ExperimentConfig.model_validate({"version": 2, "data": {"max_length": 64}})
+    job = Job.model_validate(
+        {
+            "run_id": 1,
+            "attempt": 1,
+            "kind": "finetune",
+            "config": config,
+            "inputs": [{**item, "layout": sniff(path, "train")}],
+        }
+    )
+    begin = time.perf_counter()
+
+    def done(step: str) -> None:
+        nonlocal begin
+        print(json.dumps({"step": step, "seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}), flush=True)
+        begin = time.perf_counter()
+
+    pairs = read_train(path.parent, job)
+    done("read")
+    split = make_split(pairs, config.data)
+    done("split")
+    train = pairs.only(split.train_rows)
+    tokens = build_tokens(config.tokens, train.a + train.b, "ids", config.data.max_length)
+    encoded = tokens.encode(train)
+    done("tokenise")
+    for rows in epoch_plan(encoded.lengths_N, 64, numpy_stream(1, "shuffle", 0)):
+        make_batch(encoded, rows, 0)
+    done("batch")
+    augment(train, AugmentConfig(closure_positives=True, closure_negatives=True), 1)
+    done("closure")
+
+
+def peak_mb() -> float:
+    """VmHWM of this process, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000)
+
+
+if __name__ == "__main__":
+    main()
