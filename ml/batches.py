@@ -56,14 +56,20 @@ def training_plan(lengths_N: Rows, batch_size: int, seed: int, start: int = 0) -
 
 
 def epoch_plan(lengths_N: Rows, batch_size: int, random: np.random.Generator) -> list[Rows]:
-    """Batches of one pass: shuffled, sorted by length inside chunks, then the batches' order shuffled."""
+    """Batches of one pass: shuffled, sorted by length inside chunks, then the batches' order shuffled.
+
+    A smaller batch is of any length: were it what is left at the end, the longest rows would weigh most in every pass.
+    """
     order = random.permutation(len(lengths_N))
     chunk = CHUNK_BATCHES * batch_size
     batches: list[Rows] = []
     for start in range(0, len(order), chunk):
         rows = order[start : start + chunk]
         rows = rows[np.argsort(lengths_N[rows], kind="stable")]
-        batches.extend(rows[at : at + batch_size] for at in range(0, len(rows), batch_size))
+        starts = np.arange(0, len(rows), batch_size)
+        if len(rows) % batch_size:
+            starts[random.integers(len(starts)) + 1 :] -= batch_size - len(rows) % batch_size
+        batches.extend(np.split(rows, starts[1:]))
     return [batches[number] for number in random.permutation(len(batches))]
 
 

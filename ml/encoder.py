@@ -31,6 +31,7 @@ from ml.batches import Batch, round_up
 from ml.contract.encoder_config import ModelType
 from ml.contract.experiment import ExperimentConfig
 from ml.lean import lean_states
+from ml.lean_scoring import ScoringPass, scoring_layers, scoring_states
 from ml.relative_attention import RELATIVE
 from ml.tokens import Tokens
 
@@ -176,16 +177,36 @@ def hidden_states(encoder: PreTrainedModel, batch: Batch, places_P: Tensor | Non
     """The last layer's states, hidden_BLD; of `places_P` of the batch laid out flat, hidden_PD."""
     if encoder.training and getattr(encoder, "lean_pass", None):
         return lean_states(encoder, batch, places_P)
-    hidden_BLD: Tensor = encoder(**inputs(batch, type_of(encoder.config))).last_hidden_state
+    if _scores_lean(encoder):
+        return scoring_states(encoder, batch, places_P)
+    hidden_BLD: Tensor = _pass(encoder, batch).last_hidden_state.float()
     return hidden_BLD if places_P is None else hidden_BLD.flatten(0, 1)[places_P]
 
 
 def last_layers(encoder: PreTrainedModel, batch: Batch, count: int) -> list[Tensor]:
     """States of the last `count` layers, the last one last, each hidden_BLD. Raises ValueError if there are fewer."""
-    states = encoder(**inputs(batch, type_of(encoder.config)), output_hidden_states=True).hidden_states
-    if len(states) - 1 < count:
-        raise ValueError(f"the encoder has {len(states) - 1} layers, and the head reads the last {count}")
-    return list(states[-count:])
+    if encoder.config.num_hidden_layers < count:
+        raise ValueError(
+            f"the encoder has {encoder.config.num_hidden_layers} layers, and the head reads the last {count}"
+        )
+    if _scores_lean(encoder):
+        return [states_TD.unflatten(0, batch.ids_BL.shape) for states_TD in scoring_layers(encoder, batch, count)]
+    states = _pass(encoder, batch, output_hidden_states=True).hidden_states
+    return [states_BLD.float() for states_BLD in states[-count:]]
+
+
+def _scores_lean(encoder: PreTrainedModel) -> bool:
+    return not encoder.training and isinstance(getattr(encoder, "scoring_pass", None), ScoringPass)
+
+
+def _pass(encoder: PreTrainedModel, batch: Batch, **asked: bool) -> Any:
+    """transformers' forward, under autocast where predict asked for bfloat16."""
+    bf16 = not encoder.training and getattr(encoder, "scoring_pass", None) is torch.bfloat16
+    given = inputs(batch, type_of(encoder.config))
+    if not bf16:
+        return encoder(**given, **asked)
+    with torch.autocast(batch.ids_BL.device.type, dtype=torch.bfloat16):
+        return encoder(**given, **asked)
 
 
 def type_of(config: Any) -> ModelType:

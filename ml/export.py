@@ -32,7 +32,7 @@ from ml.errors import RunError
 from ml.onnx_scorer import INPUTS, MODEL, OnnxScorer, open_model
 from ml.pair_model import PairClassifier
 from ml.pairs import Pairs, read_train
-from ml.predict import PairsToScore, predict_mean
+from ml.predict import PairsToScore, Scoring, predict_mean
 
 PARITY = 1e-4  # of probabilities
 RANDOM_PAIRS = 200  # that are compared when there is no job to take pairs from
@@ -74,7 +74,7 @@ def export(folder: Path, out: Path, job_path: Path | None, *, int8: bool) -> dic
         asked = pairs or _random_pairs(tokens.tokenizer.get_vocab_size(), tokens.unit)
         turned = read_experiment(folder).finetune.swap_at_test
         both_ways = PairsToScore(*tokens.encode_both_ways(asked, turned=turned))
-        theirs_N = predict_mean(model, weights, both_ways, torch.device("cpu"))
+        theirs_N = predict_mean(model, weights, both_ways, Scoring(torch.device("cpu"), lean=False))
         found = _compare(beside, asked, theirs_N, labelled=pairs is not None)
         if int8:
             _quantise(beside)

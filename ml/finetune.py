@@ -20,7 +20,7 @@ from ml.machine import Machine
 from ml.metrics import Labels, scores
 from ml.pair_model import PairClassifier
 from ml.pairs import Rows
-from ml.predict import PairsToScore, predict
+from ml.predict import PairsToScore, predict, scoring_on
 from ml.pretrain import Corpus, Drawn, Holed, MaskedLanguage
 from ml.seeds import torch_stream
 from ml.teller import Tell
@@ -58,7 +58,7 @@ def finetune(
     def evaluate(epoch: float) -> float | None:
         if valid is None:
             return None
-        found = scores(valid[1], predict(model, valid[0], machine.device))
+        found = scores(valid[1], predict(model, valid[0], scoring_on(machine, phase, model)))
         tell(Evaluated(epoch=epoch, scores=found))
         return found.roc_auc
 

@@ -8,7 +8,7 @@ optimizer does not notice. What is spared, with the same function computed:
 - the last layer's output projection and feed-forward at the places that are asked for (masked tokens, [CLS]) only;
 - three quarters of dropout's random numbers, and masks that are bits.
 
-Switched on by the loop; called by encoder.hidden_states. Scoring goes through transformers' pass.
+Switched on by the loop; called by encoder.hidden_states. Scoring has a pass of its own, lean_scoring.
 """
 
 import math
@@ -24,7 +24,7 @@ from ml.batches import Batch
 from ml.machine import Machine
 from ml.relative_attention import RELATIVE, by_distance, by_place, relative_positions
 
-_SHAPED_LIKE_BERT = (BertModel, RobertaModel, ElectraModel)
+SHAPED_LIKE_BERT = (BertModel, RobertaModel, ElectraModel)
 _RANDOM_BITS = 15  # of the random number that decides about an element: its probability is a multiple of 2^-15
 
 
@@ -42,24 +42,32 @@ def speed_up(model: nn.Module, machine: Machine) -> None:
     """
     if machine.device.type != "cpu":
         return
-    for part in model.modules():
-        if isinstance(part, _SHAPED_LIKE_BERT) and part.config.hidden_act == "gelu" and not part.config.is_decoder:
-            part.lean_pass = LeanPass(torch.bfloat16 if machine.bf16 else torch.float32)
+    for encoder in lean_encoders(model):
+        encoder.lean_pass = LeanPass(torch.bfloat16 if machine.bf16 else torch.float32)
+
+
+def lean_encoders(model: nn.Module) -> list[Any]:
+    """The encoders in `model` whose function the lean passes compute."""
+    return [
+        part
+        for part in model.modules()
+        if isinstance(part, SHAPED_LIKE_BERT) and part.config.hidden_act == "gelu" and not part.config.is_decoder
+    ]
 
 
 def lean_states(encoder: Any, batch: Batch, places_P: Tensor | None) -> Tensor:
     """The last layer's float32 states: hidden_BLD, or those of `places_P` of the batch laid out flat, hidden_PD."""
     with torch.autocast("cpu", enabled=False):
-        states_TD = _embed(encoder, batch).to(encoder.lean_pass.dtype)
+        states_TD = embed(encoder, batch).to(encoder.lean_pass.dtype)
         states_TD = dropout(states_TD, encoder.config.hidden_dropout_prob)
-        mask = _mask(batch, states_TD.dtype)
+        mask = padding_mask(batch, states_TD.dtype)
         layers = encoder.encoder.layer
         for layer in layers:
             states_TD = _layer(encoder.config, layer, states_TD, mask, batch, places_P if layer is layers[-1] else None)
         return states_TD.float() if places_P is not None else states_TD.float().unflatten(0, batch.ids_BL.shape)
 
 
-def _embed(encoder: Any, batch: Batch) -> Tensor:
+def embed(encoder: Any, batch: Batch) -> Tensor:
     """Sum and norm of the embeddings, float32: an adversarial move is smaller than bfloat16 could show."""
     parts, config = encoder.embeddings, encoder.config
     length = batch.ids_BL.size(1)
@@ -76,7 +84,7 @@ def _embed(encoder: Any, batch: Batch) -> Tensor:
     return encoder.embeddings_project(normed_TD) if hasattr(encoder, "embeddings_project") else normed_TD
 
 
-def _mask(batch: Batch, dtype: torch.dtype) -> Tensor | None:
+def padding_mask(batch: Batch, dtype: torch.dtype) -> Tensor | None:
     """What is added to scores: the lowest number at padding; None when there is no padding."""
     if bool(batch.real_BL.all()):
         return None
@@ -105,18 +113,24 @@ def _attend(config: Any, part: Any, states_TD: Tensor, mask: Tensor | None, batc
     parts = _linear(states_TD, weight, bias).view(*batch.ids_BL.shape, 3, heads, width).permute(2, 0, 3, 1, 4)
     query, key, value = parts.unbind(0)
     query = query * width**-0.5
+    return mix(config, query, key, value, mask, config.attention_probs_dropout_prob).reshape(states_TD.shape)
+
+
+def mix(config: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, probability: float) -> Tensor:
+    """The values by the softmax of a scaled query's products with the keys, each (B, heads, L, width); (B, L, heads,
+    width) comes back."""
     scores = torch.matmul(query, key.transpose(2, 3))
     relative = None
     if config._attn_implementation == RELATIVE:
-        relative = relative_positions(query.size(2), width, query.device).to(query.dtype)
+        relative = relative_positions(query.size(2), query.size(3), query.device).to(query.dtype)
         scores = scores + by_place(torch.matmul(query, relative.T))
     if mask is not None:
         scores = scores + mask
-    weights = dropout(torch.softmax(scores, dim=-1), config.attention_probs_dropout_prob)
+    weights = dropout(torch.softmax(scores, dim=-1), probability)
     mixed = torch.matmul(weights, value)
     if relative is not None:
         mixed = mixed + torch.matmul(by_distance(weights), relative)
-    return mixed.transpose(1, 2).reshape(states_TD.shape)
+    return mixed.transpose(1, 2)
 
 
 def _output(part: Any, states: Tensor, residual: Tensor, probability: float) -> Tensor:

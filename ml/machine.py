@@ -19,7 +19,7 @@ from ml.errors import RunError
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where tensors live, and whether matrix products of training may be in bfloat16 (scoring is always float32)."""
+    """Where tensors live, and whether matrix products may be in bfloat16."""
 
     device: torch.device
     threads: int

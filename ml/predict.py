@@ -8,7 +8,11 @@ import torch
 
 from ml.averaging import Weights
 from ml.batches import make_batch, scoring_plan
+from ml.contract.finetune_config import FinetuneConfig
 from ml.encoded import EncodedPairs
+from ml.lean import lean_encoders
+from ml.lean_scoring import scored_by
+from ml.machine import Machine
 from ml.pair_model import PairClassifier
 
 Probabilities = npt.NDArray[np.float64]
@@ -26,33 +30,58 @@ class PairsToScore:
         return len(self.encoded)
 
 
-def predict(model: PairClassifier, pairs: PairsToScore, device: torch.device) -> Probabilities:
-    """Probability of label 1 of each row, in row order (N). float32 inside, on every device: bfloat16 would make ties.
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Where and how pairs are scored: products in bfloat16 or float32, by our own pass on CPUs or by transformers'.
+
+    Of the last states on everything is float32 or float64: bfloat16 there would make ties.
+    """
+
+    device: torch.device
+    bf16: bool = False
+    lean: bool = True
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the products."""
+        return torch.bfloat16 if self.bf16 else torch.float32
+
+
+def scoring_on(machine: Machine, phase: FinetuneConfig, model: PairClassifier) -> Scoring:
+    """As the config asks; `auto` is bfloat16 on a CPU that has it, for an encoder that our own pass can score."""
+    asked = phase.scoring_precision
+    auto = machine.bf16 and machine.device.type == "cpu" and bool(lean_encoders(model))
+    return Scoring(machine.device, auto if asked == "auto" else asked == "bfloat16")
+
+
+def predict(model: PairClassifier, pairs: PairsToScore, scoring: Scoring) -> Probabilities:
+    """Probability of label 1 of each row, in row order (N).
 
     Softmax of two classes is the sigmoid of their logits' difference, taken in float64.
     """
-    straight_N = _predict(model, pairs.encoded, device)
-    return straight_N if pairs.turned is None else (straight_N + _predict(model, pairs.turned, device)) / 2
+    with scored_by(model.encoder, scoring.dtype, lean=scoring.lean and scoring.device.type == "cpu"):
+        straight_N = _predict(model, pairs.encoded, scoring)
+        return straight_N if pairs.turned is None else (straight_N + _predict(model, pairs.turned, scoring)) / 2
 
 
 def predict_mean(
-    model: PairClassifier, checkpoints: list[Weights], pairs: PairsToScore, device: torch.device
+    model: PairClassifier, checkpoints: list[Weights], pairs: PairsToScore, scoring: Scoring
 ) -> Probabilities:
     """Mean of the predictions of several sets of weights, in their order; `model` is left with the last ones."""
     total_N = np.zeros(len(pairs))
     for weights in checkpoints:
         model.load_state_dict(weights)
-        total_N += predict(model, pairs, device)
+        total_N += predict(model, pairs, scoring)
     return total_N / len(checkpoints)
 
 
-def _predict(model: PairClassifier, encoded: EncodedPairs, device: torch.device) -> Probabilities:
+def _predict(model: PairClassifier, encoded: EncodedPairs, scoring: Scoring) -> Probabilities:
     model.eval()
     plan = scoring_plan(encoded.lengths_N, SCORING_BATCH)
     found = []
     with torch.inference_mode():
         for rows in plan:
-            batch = make_batch(encoded, rows, model.config.pad_token_id).to(device)
+            batch = make_batch(encoded, rows, model.config.pad_token_id).to(scoring.device)
             logits_B2 = model(batch)[0].double()
             found.append(torch.sigmoid(logits_B2[:, 1] - logits_B2[:, 0]))
     probabilities_N = np.empty(len(encoded), dtype=np.float64)

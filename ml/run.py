@@ -19,7 +19,7 @@ from ml.finetune import finetune
 from ml.machine import Machine, set_up, started
 from ml.metrics import auc_interval, scores
 from ml.pair_model import build_classifier, build_language_model
-from ml.predict import predict_mean
+from ml.predict import predict_mean, scoring_on
 from ml.prediction_files import RunScores, write_scores, write_test, write_valid
 from ml.prepare import Prepared, corpus, lessons, prepare, to_score
 from ml.pretrain import pretrain
@@ -99,11 +99,12 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
         _key(job, machine),
     )
     names = save_classifier(out, model, weights, data.tokens, job, data.split)
-    train_N = predict_mean(model, weights, train, machine.device)
+    scoring = scoring_on(machine, job.config.finetune, model)
+    train_N = predict_mean(model, weights, train, scoring)
     test = None if data.test is None else to_score(data.test, data.tokens, job)
     ours = Predictions(
-        predict_mean(model, weights, valid, machine.device),
-        None if test is None else predict_mean(model, weights, test, machine.device),
+        predict_mean(model, weights, valid, scoring),
+        None if test is None else predict_mean(model, weights, test, scoring),
     )
     found = RunScores(train=scores(labels[0], train_N), valid=scores(labels[1], ours.valid_N) if len(valid) else None)
     write_valid(out, data.split.valid_rows, labels[1], ours.valid_N)

@@ -22,7 +22,7 @@ from ml.contract.lifeline import die_with_parent
 from ml.errors import RunError
 from ml.machine import set_up
 from ml.pairs import read_test, read_train
-from ml.predict import Probabilities, predict_mean
+from ml.predict import Probabilities, predict_mean, scoring_on
 from ml.prepare import to_score
 
 
@@ -92,14 +92,15 @@ def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:
     """Predict valid and test with nothing but the files in `folder` and the job's inputs."""
     machine = set_up(job)
     model, weights, tokens = load_classifier(folder, machine.device)
+    scoring = scoring_on(machine, job.config.finetune, model)
     rows = np.array(read_valid_rows(folder), dtype=np.int64)
     pairs = read_train(inputs, job)
     if job.config.augment.augment_before_split:
         pairs = augment(pairs, job.config.augment, job.config.seed).pairs
     test = read_test(inputs, job)
     return Predictions(
-        predict_mean(model, weights, to_score(pairs.only(rows), tokens, job), machine.device),
-        None if test is None else predict_mean(model, weights, to_score(test, tokens, job), machine.device),
+        predict_mean(model, weights, to_score(pairs.only(rows), tokens, job), scoring),
+        None if test is None else predict_mean(model, weights, to_score(test, tokens, job), scoring),
     )
 
 

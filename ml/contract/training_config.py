@@ -56,7 +56,7 @@ class Phase(Strict):
         "Precision",
         "计算精度",
         "Of the matrix products of training: bfloat16 where the GPU or the CPU (AMX, AVX512-bf16) has them, or as "
-        "chosen here. Weights, optimizer and scoring are float32 always.",
+        "chosen here. Weights and optimizer are float32 always.",
     )
     max_grad_norm: float = knob(1.0, "Gradient clip", "梯度裁剪", "Largest norm of the gradient.", gt=0, le=1000)
     layer_decay: float = knob(

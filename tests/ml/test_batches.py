@@ -35,6 +35,25 @@ def test_passes_differ_and_the_seed_decides() -> None:
     assert sorted(row for rows in second for row in rows) == list(range(100))
 
 
+def test_shuffling_is_unbiased_by_length() -> None:
+    """Over many passes a row's place in the pass, its weight (1 / rows of its batch) and its company do not depend on
+    its length, beyond what chance does: the bounds are four standard errors of the measured values."""
+    lengths_N = np.sort(np.random.default_rng(0).integers(3, 60, 1000))  # 15 full batches and 40 rows
+    places, weights, firsts, neighbours = [], [], [], []
+    for seed in range(400):
+        plan = epoch_plan(lengths_N, 64, np.random.default_rng(seed))
+        place_N, weight_N, batch_N = np.empty(1000), np.empty(1000), np.empty(1000)
+        for number, rows in enumerate(plan):
+            place_N[rows], weight_N[rows], batch_N[rows] = number, 1 / len(rows), number
+        places.append(np.corrcoef(place_N, lengths_N)[0, 1])
+        weights.append(np.average(lengths_N, weights=weight_N) - lengths_N.mean())
+        firsts.append(lengths_N[plan[0]].mean() - lengths_N.mean())
+        neighbours.append(np.mean(batch_N[::2] == batch_N[1::2]))
+    for name, found in (("place", places), ("weight", weights), ("first batch", firsts)):
+        assert abs(np.mean(found)) < 4 * np.std(found) / 20, name
+    assert 0.9 < np.mean(neighbours) < 1.0  # rows of like length often meet inside a chunk, and not always
+
+
 def test_sorting_saves_padding() -> None:
     lengths_N = np.random.default_rng(0).integers(3, 60, 6400)
     plan = epoch_plan(lengths_N, 64, np.random.default_rng(0))

@@ -15,7 +15,7 @@ from ml.encoder import hidden_states
 from ml.errors import RunError
 from ml.finetune import LabelObjective, Lessons, class_weights, divergence, targets
 from ml.pair_model import PairClassifier, build_classifier
-from ml.predict import PairsToScore, predict, predict_mean
+from ml.predict import PairsToScore, Scoring, predict, predict_mean
 
 CPU = torch.device("cpu")
 TOKENS = SimpleNamespace(vocab_size=40, special_ids=(0, 1, 2, 3, 4), unknown_ids=())
@@ -151,12 +151,12 @@ def test_averages_of_weights_and_of_predictions() -> None:
     each = []
     for state in states:
         model.load_state_dict(state)
-        each.append(predict(model, pairs, CPU))
-    assert predict_mean(model, states, pairs, CPU) == pytest.approx((each[0] + each[1]) / 2)
+        each.append(predict(model, pairs, Scoring(CPU)))
+    assert predict_mean(model, states, pairs, Scoring(CPU)) == pytest.approx((each[0] + each[1]) / 2)
     turned = PairsToScore(pairs.encoded, EncodedPairs(np.flip(pairs.encoded.flat_T).copy(), *_rest(pairs.encoded)))
     model.load_state_dict(states[0])
-    other = predict(model, PairsToScore(turned.turned), CPU)
-    assert predict(model, turned, CPU) == pytest.approx((each[0] + other) / 2)
+    other = predict(model, PairsToScore(turned.turned), Scoring(CPU))
+    assert predict(model, turned, Scoring(CPU)) == pytest.approx((each[0] + other) / 2)
 
 
 def _rest(encoded: EncodedPairs) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,11 @@ from ml.batches import make_batch
 from ml.contract.experiment import ExperimentConfig
 from ml.encoder import hidden_states
 from ml.lean import dropout, keep_mask, speed_up
+from ml.lean_scoring import scored_by
 from ml.machine import Machine
 from ml.pair_model import build_classifier
 from ml.pairs import Pairs
+from ml.predict import PairsToScore, Scoring, predict
 from ml.tokens import build_tokens
 
 Config = Callable[..., ExperimentConfig]
@@ -76,8 +78,50 @@ def test_it_is_transformers_pass(made: Callable[..., SimpleNamespace], model_typ
     places = real.flatten().nonzero()[::3, 0]
     there = hidden_states(it.encoder, it.batch, places)
     assert distance(there, ours.flatten(0, 1)[places]) < share
-    it.encoder.eval()  # scoring is transformers' pass
+    it.encoder.eval()  # scoring is transformers' pass unless predict asks for another
     assert torch.equal(hidden_states(it.encoder, it.batch, places), theirs.flatten(0, 1)[places])
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "electra", "nezha", "albert"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_scoring_pass_is_transformers(
+    made: Callable[..., SimpleNamespace], model_type: str, dtype: torch.dtype
+) -> None:
+    own = {"embedding_size": 16} if model_type == "electra" else {}
+    it = made(model_type=model_type, **own)
+    it.encoder.eval()
+    real = it.batch.real_BL
+    with torch.inference_mode():
+        theirs = hidden_states(it.encoder, it.batch)
+        with scored_by(it.encoder, dtype, lean=True):
+            ours = hidden_states(it.encoder, it.batch)
+            places = real.flatten().nonzero()[::3, 0]
+            there = hidden_states(it.encoder, it.batch, places)
+        assert torch.equal(hidden_states(it.encoder, it.batch), theirs)  # the encoder is what it was
+    share = 0.02 if dtype is torch.bfloat16 else 1e-5
+    assert ours.dtype == torch.float32
+    assert distance(ours[real], theirs[real]) < share
+    assert distance(there, ours.flatten(0, 1)[places]) < share
+    if dtype is torch.bfloat16:
+        assert not torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("head", ["cls", "mean", "last4_cls"])
+def test_bfloat16_orders_pairs_as_float32_does(
+    tiny_config: Config, toy_rows: Rows, as_pairs: Callable[..., Pairs], head: str
+) -> None:
+    """A score file from bfloat16 products has no more ties than one from float32, and near probabilities."""
+    pairs = as_pairs(toy_rows(300))
+    config = tiny_config(finetune={"head": head}, encoder={"num_hidden_layers": 4})
+    tokens = build_tokens(config.tokens, pairs.a + pairs.b, "ids", 32)
+    model, _ = build_classifier(config, tokens, None, CPU, 1)
+    for parameter in model.parameters():  # away from the start, where all pairs are alike
+        parameter.data.mul_(3)
+    asked = PairsToScore(tokens.encode(pairs))
+    exact_N, near_N = predict(model, asked, Scoring(CPU)), predict(model, asked, Scoring(CPU, bf16=True))
+    assert not np.array_equal(exact_N, near_N)
+    assert len(np.unique(near_N)) >= 0.99 * len(np.unique(exact_N))
+    assert np.corrcoef(exact_N, near_N)[0, 1] > 0.99
 
 
 def distance(a: Tensor, b: Tensor) -> float:
