@@ -52,13 +52,13 @@ def run(data: Path | None, preset: str, size: str = "") -> int:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[httpx2.Client]:
-    """`pairboard up` on a free port with its own data folder, whatever is configured around us."""
+def started(folder: Path, settings: dict[str, str] | None = None) -> Iterator[httpx2.Client]:
+    """`pairboard up` on a free port with its own data folder and `settings`, whatever is configured around us."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PAIRBOARD_")}
-    env |= {"PAIRBOARD_DATA_DIR": str(folder / "data"), "PAIRBOARD_PORT": str(port)}
+    env |= {"PAIRBOARD_DATA_DIR": str(folder / "data"), "PAIRBOARD_PORT": str(port), **(settings or {})}
     process = subprocess.Popen([sys.executable, "-m", "app", "up", "--die-with-parent"], env=env, stdin=subprocess.PIPE)
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:

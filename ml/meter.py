@@ -16,7 +16,9 @@ from ml.machine import Machine, peak_memory
 from ml.pairs import Rows
 from ml.teller import Tell
 
-SECONDS_BETWEEN = 1.0  # of two Progress events
+#: between two Progress events: one at first, five from 100 seconds on, when what is told changes slowly; an event
+#: costs the tracker some 10 ms of a processor
+SECONDS_BETWEEN = (1.0, 5.0)
 DIVERGED = 4.0  # times the mean loss of the first steps: an untrained model guesses, and this is far worse
 FIRST_STEPS = 10  # that make up that mean
 JUDGED_STEPS = 5  # at least so many, or one odd batch would pass for a run that went wrong
@@ -46,7 +48,7 @@ class Meter:
 
     def count(self, step: int, lengths_B: Rows, loss: Tensor, rate: float, where: float) -> float:
         """Add a step with pairs of these lengths, and return the seconds it took; tell the first step, the last, and
-        one a second."""
+        one every few seconds."""
         self.loss_sum += loss.detach().float()
         self.part_sum += loss.detach().double()
         self.part_steps += 1
@@ -58,12 +60,16 @@ class Meter:
         self.flops += self.work.of(lengths_B)
         self.done += 1
         self.where = where
-        if self.done == 1 or step == self.total_steps or time.perf_counter() - self.since >= SECONDS_BETWEEN:
+        if self.done == 1 or step == self.total_steps or self._is_due():
             self._say(step, rate)
         now = time.perf_counter()
         seconds, self.last = now - self.last, now
         self.all_seconds += seconds
         return seconds
+
+    def _is_due(self) -> bool:
+        least, most = SECONDS_BETWEEN
+        return time.perf_counter() - self.since >= min(most, max(least, self.all_seconds / 20))
 
     def part_loss(self) -> float:
         """Mean loss since this was last asked."""
