@@ -22,13 +22,19 @@ def main() -> int:
     parser.add_argument("job", type=Path, help="job.json; the inputs it names lie beside it")
     parser.add_argument("out", type=Path, help="folder for artifacts")
     parser.add_argument("--die-with-parent", action="store_true", help="stop when stdin, a pipe, reaches its end")
+    parser.add_argument("--one-of-several", action="store_true", help="(a process that torchrun started)")
     args = parser.parse_args()
     if args.die_with_parent:
         die_with_parent()
     tell = teller(_keep_stdout())
     try:
-        from ml.run import run  # here: torch takes seconds, and failing to import it is a failure to tell
+        # here: torch takes seconds, and failing to import it is a failure to tell
+        from ml import parallel
+        from ml.run import read_job, run
 
+        processes = parallel.processes_of(read_job(args.job))
+        if processes > 1 and not args.one_of_several:
+            return parallel.launch(processes, args.job.absolute(), args.out.absolute(), tell)
         run(args.job.absolute(), args.out.absolute(), tell)
     except Exception as error:
         tell(Failed(reason=reason(error), detail=traceback.format_exc()))

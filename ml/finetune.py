@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from transformers import PreTrainedModel
 
+from ml import parallel
 from ml.averaging import Keeper, Weights
 from ml.batches import Batch, make_batch
 from ml.contract.events import Evaluated
@@ -52,7 +53,8 @@ def finetune(
     key: str = "",
 ) -> list[Weights]:
     """Train `model` on `lessons`, tell the scores of `valid` on the way, and return the weights to predict with:
-    one set, or several whose predictions are to be averaged. `folder`: for checkpoints and the resume file."""
+    one set, or several whose predictions are to be averaged; none in another process than the first. `folder`: for
+    checkpoints and the resume file."""
     phase = config.finetune
 
     def evaluate(epoch: float) -> float | None:
@@ -66,8 +68,11 @@ def finetune(
     if language_model is not None:
         asked = config.pretrain or PretrainConfig()
         objective = WithMaskedLanguage(objective, language_model, tokens, asked, seed)
-    keeper = Keeper(model, phase, folder / ".checkpoints")
     course = Course("finetune", lessons.encoded.lengths_N, phase, seed, folder, key)
+    if parallel.rank():
+        train(Training(objective.model, objective, course, machine, tell))
+        return []
+    keeper = Keeper(model, phase, folder / ".checkpoints")
     train(Training(objective.model, objective, course, machine, tell, evaluate, keeper))
     weights = keeper.results()
     keeper.forget()
@@ -101,6 +106,8 @@ class LabelObjective:
         if self.lessons.turned is not None:
             turned_B = torch.rand(len(rows), generator=self.generators["swap"]) < 0.5
             rows = rows + turned_B.numpy() * len(self.lessons.encoded)
+        own = parallel.own_rows(len(rows))
+        rows, target_BC = rows[own], target_BC[torch.from_numpy(own).to(self.device)]
         return Labelled(make_batch(self.encoded, rows, self.model.config.pad_token_id).to(self.device), target_BC)
 
     def loss(self, batch: Labelled) -> Tensor:
@@ -116,7 +123,7 @@ class LabelObjective:
 
     def _cross_entropy(self, log_KBC: Tensor, target_BC: Tensor) -> Tensor:
         weighted_BC = target_BC * self.weight_C
-        return -(weighted_BC * log_KBC).sum() / (weighted_BC.sum() * len(log_KBC))
+        return parallel.mean(-(weighted_BC * log_KBC).sum() / len(log_KBC), weighted_BC.sum())
 
 
 class WithMaskedLanguage:
@@ -162,7 +169,7 @@ class _Both(torch.nn.Module):
 def divergence(log_KBC: Tensor, other_KBC: Tensor) -> Tensor:
     """KL(p||q) + KL(q||p), mean over rows and dropout masks; both given as logarithms."""
     difference_KBC = (log_KBC.exp() - other_KBC.exp()) * (log_KBC - other_KBC)
-    return difference_KBC.sum(-1).mean()
+    return parallel.mean(difference_KBC.sum() / len(difference_KBC), difference_KBC.size(1))
 
 
 def targets(lessons: Lessons, phase: FinetuneConfig) -> Tensor:

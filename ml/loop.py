@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ml import optim, resume
+from ml import optim, parallel, resume
 from ml.adversarial import add_adversarial_gradients
 from ml.averaging import Keeper
 from ml.batches import steps_per_epoch, training_plan
@@ -27,6 +27,7 @@ from ml.pairs import Rows
 from ml.teller import Tell, log
 
 SECONDS_BETWEEN_SAVES = 60.0  # of two resume files: what a killed run has to do again
+STEPS_BETWEEN_LOOKS = 20  # at the clock, where several processes must agree on the answer
 
 
 class Objective(Protocol):
@@ -117,6 +118,7 @@ class Training:
     meter: Meter = field(init=False)
     at: Standing = field(default_factory=Standing)
     saved_at: float = field(default_factory=time.perf_counter)
+    loss: Callable[[Any], Tensor] = field(init=False)  # the objective's; its backward averages over the processes
 
     def __post_init__(self) -> None:
         asked = self.course.phase.precision
@@ -125,6 +127,7 @@ class Training:
         self.meter = Meter(
             self.course.stage, self.course.total_steps, self.course.epoch_steps, self.machine, self.model, self.tell
         )
+        self.loss = parallel.loss_of(self.objective)
 
 
 def train(training: Training) -> None:
@@ -146,6 +149,8 @@ def train(training: Training) -> None:
         optim.set_rate(training.optimizer, rate)
         loss = _learn(training, rows)
         at.seconds += training.meter.count(at.step, course.lengths_N[rows], loss, rate, where)
+        if phase.max_minutes:
+            at.seconds = parallel.from_first(at.seconds)
         if training.keeper:
             training.keeper.after_step(where / course.total_steps)
         last = at.step == course.total_steps or _out_of_time(at, phase)
@@ -157,6 +162,8 @@ def train(training: Training) -> None:
             break
         _save_now_and_then(training)
     training.meter.end(at.step)
+    training.loss = training.objective.loss  # DDP's wrapper goes first: without the others it would wait for them
+    parallel.leave()
 
 
 def _learn(training: Training, rows: Rows) -> Tensor:
@@ -164,19 +171,19 @@ def _learn(training: Training, rows: Rows) -> Tensor:
     phase = training.course.phase
     batch = training.objective.batch(rows)
 
-    def loss_of_batch() -> Tensor:
+    def loss_of_batch(of: Callable[[Any], Tensor] = training.loss) -> Tensor:
         with torch.autocast(training.machine.device.type, dtype=torch.bfloat16, enabled=training.machine.bf16):
-            return training.objective.loss(batch)
+            return of(batch)
 
     loss = loss_of_batch()
     loss.backward()
     if phase.adversarial != "none":
         embedding = training.model.get_input_embeddings().weight
-        add_adversarial_gradients(embedding, loss_of_batch, phase)
+        add_adversarial_gradients(embedding, loss_of_batch, lambda: loss_of_batch(training.objective.loss), phase)
     torch.nn.utils.clip_grad_norm_(training.model.parameters(), phase.max_grad_norm)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
-    return loss
+    return parallel.over_all(loss)
 
 
 def _where(at: Standing, course: Course) -> float:
@@ -194,7 +201,7 @@ def _out_of_time(at: Standing, phase: Phase) -> bool:
 def _after_part(training: Training, rate: float) -> None:
     """Evaluate, keep a checkpoint, and move what goes by the value."""
     course, at = training.course, training.at
-    value = training.evaluate(at.step / course.epoch_steps) if training.evaluate else None
+    value = parallel.from_first(training.evaluate(at.step / course.epoch_steps) if training.evaluate else None)
     if training.keeper:
         training.keeper.after_evaluation(at.step, value)
     mean_loss = training.meter.part_loss()
@@ -219,18 +226,22 @@ def _stops_early(training: Training) -> bool:
 def _save_now_and_then(training: Training) -> None:
     """Write the resume file if it is time; the clock of the training stands still meanwhile."""
     course = training.course
-    if course.folder is None or time.perf_counter() - training.saved_at < SECONDS_BETWEEN_SAVES:
+    if course.folder is None or (parallel.size() > 1 and training.at.step % STEPS_BETWEEN_LOOKS):
+        return
+    if not parallel.from_first(time.perf_counter() - training.saved_at >= SECONDS_BETWEEN_SAVES):
         return
     with training.meter.paused():
         tensors = {f"model/{name}": value for name, value in training.model.state_dict().items()}
         tensors |= {f"optimizer/{name}": value for name, value in optim.state_of(training.optimizer).items()}
-        tensors |= resume.random_states(training.objective.generators, training.machine.device)
+        random = resume.random_states(training.objective.generators, training.machine.device)
+        tensors |= random | parallel.gathered(random)
         tensors |= {f"meter/{name}": value for name, value in training.meter.state().items()}
         facts: dict[str, Any] = {"job": course.key, **{name: getattr(training.at, name) for name in Standing.__slots__}}
         if training.keeper:
             means, facts["keeper"] = training.keeper.state()
             tensors |= {f"keeper/{name}": value for name, value in means.items()}
-        resume.save(course.folder, resume.State(tensors, facts))
+        if parallel.rank() == 0:
+            resume.save(course.folder, resume.State(tensors, facts))
     training.saved_at = time.perf_counter()
 
 
@@ -242,7 +253,8 @@ def _resume(training: Training) -> None:
         return
     training.model.load_state_dict(state.part("model"))
     optim.restore(training.optimizer, state.part("optimizer"))
-    resume.restore_random(state, training.objective.generators, training.machine.device)
+    own = state.part(f"process-{parallel.rank()}") if parallel.rank() else state.tensors
+    resume.restore_random(resume.State(own, state.facts), training.objective.generators, training.machine.device)
     for name in Standing.__slots__:
         setattr(at, name, state.facts[name])
     training.meter.restore(state.part("meter"), at.seconds)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import transformers
 
+from ml import parallel
 from ml.contract.events import Started
 from ml.contract.fingerprint import code_version
 from ml.contract.job import Job
@@ -26,16 +27,21 @@ class Machine:
     bf16: bool
 
 
-def set_up(job: Job) -> Machine:
+def set_up(job: Job, *, together: bool = False) -> Machine:
     """Choose the device, fix threads and determinism, and silence transformers' bars.
 
-    Raises RunError when CUDA is asked for and is not there.
+    together: meet the other processes of the job, if torchrun started several.
+
+    Raises RunError when CUDA is asked for and is not there, or not as often as the job wants processes.
     """
     has_cuda = torch.cuda.is_available()
     if job.device == "cuda" and not has_cuda:
         raise RunError("device cuda was asked for, but torch finds no GPU here: choose device auto or cpu")
     device = torch.device("cuda" if has_cuda and job.device != "cpu" else "cpu")
-    threads = job.threads or physical_cores()
+    processes = parallel.processes_of(job)
+    if together:
+        device = parallel.join(device, processes)
+    threads = max(1, (job.threads or physical_cores()) // processes)
     torch.set_num_threads(threads)
     # warn_only: a few CUDA kernels have no deterministic form, and a warning is better than no run
     torch.use_deterministic_algorithms(True, warn_only=True)

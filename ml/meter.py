@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ml import parallel
 from ml.contract.events import Progress
 from ml.contract.job import RunKind
 from ml.errors import RunError
@@ -34,7 +35,7 @@ class Meter:
         self.device, self.tell = machine.device, tell
         device = self.device
         self.work = Work(model)
-        self.peak_rate = matrix_rate(machine)
+        self.peak_rate = matrix_rate(machine) * parallel.size()
         self.tokens = 0
         self.flops = 0.0
         self.loss_sum = torch.zeros((), device=device)

@@ -37,6 +37,12 @@ class Pairs:
         return Pairs(self.b, self.a, self.labels_N)
 
 
+def plain(text: str) -> str:
+    """A sentence with single spaces, by which two are told to be the same; the very object if it is plain already."""
+    found = " ".join(text.split())
+    return text if found == text else found
+
+
 def read_pairs(folder: Path, item: JobInput, kind: FileKind) -> Pairs:
     """Read the pair file that `item` names below `folder`.
 

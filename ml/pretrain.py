@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import AlbertForPreTraining, PreTrainedModel
 
+from ml import parallel
 from ml.batches import Batch, make_batch, scoring_plan
 from ml.contract.experiment import PretrainConfig
 from ml.encoded import EncodedPairs
@@ -80,6 +81,7 @@ class Holed:
     places_M: Tensor
     targets_M: Tensor
     order_B: Tensor
+    mine_M: Tensor  # which masked tokens of the whole batch these are, on the CPU
 
 
 class Drawn:
@@ -102,12 +104,21 @@ class Drawn:
             order_B = np.where(order_B == 0, turned_B, order_B)
         batch = make_batch(self.encoded, rows, self.pad_id)
         masked = self._mask(batch)
+        kept = torch.from_numpy(parallel.own_rows(len(rows)))
+        place_B = torch.full((len(rows),), -1)
+        place_B[kept] = torch.arange(len(kept))
+        width = batch.ids_BL.size(1)
+        row_M = place_B[masked.places_M // width]
+        mine_M = row_M >= 0
+        places_M = row_M[mine_M] * width + (masked.places_M % width)[mine_M]
+        own = Batch(masked.ids_BL[kept], batch.types_BL[kept], batch.real_BL[kept], rows[kept.numpy()])
         return Holed(
-            replace(batch, ids_BL=masked.ids_BL, begins_BL=None).to(self.device),
-            batch.ids_BL.to(self.device, non_blocking=True),
-            masked.places_M.to(self.device, non_blocking=True),
-            masked.targets_M.to(self.device, non_blocking=True),
-            torch.from_numpy(order_B.astype(np.int64)).to(self.device, non_blocking=True),
+            own.to(self.device),
+            batch.ids_BL[kept].to(self.device, non_blocking=True),
+            places_M.to(self.device, non_blocking=True),
+            masked.targets_M[mine_M].to(self.device, non_blocking=True),
+            torch.from_numpy(order_B.astype(np.int64))[kept].to(self.device, non_blocking=True),
+            mine_M,
         )
 
     def _mask(self, batch: Batch) -> Masked:
@@ -152,8 +163,7 @@ class MaskedLanguage:
 def masked_loss(model: PreTrainedModel, states_MD: Tensor, batch: Holed) -> Tensor:
     """The head at the masked places only: logits of all tokens would be 7 times the work and memory."""
     logits_MV = ARCHITECTURES[type_of(model.config)].lm_head(model, states_MD)
-    loss = cross_entropy(logits_MV.float(), batch.targets_M, reduction="sum")
-    return loss / max(1, len(batch.targets_M))
+    return parallel.mean(cross_entropy(logits_MV.float(), batch.targets_M, reduction="sum"), len(batch.targets_M))
 
 
 class SentenceOrder(MaskedLanguage):
@@ -163,10 +173,9 @@ class SentenceOrder(MaskedLanguage):
         """Sum of both; sentences by themselves have no order to tell."""
         out = self.model.albert(**inputs(batch.batch, "albert"))
         loss = masked_loss(self.model, out.last_hidden_state.flatten(0, 1)[batch.places_M], batch)
-        if not bool((batch.order_B >= 0).any()):
-            return loss
         order_B2 = self.model.sop_classifier(out.pooler_output)
-        return loss + cross_entropy(order_B2.float(), batch.order_B, ignore_index=-1)
+        told = cross_entropy(order_B2.float(), batch.order_B, ignore_index=-1, reduction="sum")
+        return loss + parallel.mean(told, (batch.order_B >= 0).sum())
 
 
 class ReplacedTokens:
@@ -181,7 +190,7 @@ class ReplacedTokens:
     def batch(self, rows: Rows) -> tuple[Holed, Tensor]:
         """A masked batch, and random numbers for the samples: the same ones whenever its loss is asked for."""
         holed = self.drawn(rows)
-        numbers_M = torch.rand(len(holed.places_M), generator=self.sampler)
+        numbers_M = torch.rand(len(holed.mine_M), generator=self.sampler)[holed.mine_M]
         return holed, numbers_M.to(self.drawn.device, non_blocking=True)
 
     def loss(self, batch: tuple[Holed, Tensor]) -> Tensor:
@@ -190,7 +199,7 @@ class ReplacedTokens:
         generator = self.model.generator
         states_MD = hidden_states(generator.electra, holed.batch, holed.places_M)
         logits_MV = generator.generator_lm_head(generator.generator_predictions(states_MD)).float()
-        guessing = cross_entropy(logits_MV, holed.targets_M, reduction="sum") / max(1, len(holed.targets_M))
+        guessing = parallel.mean(cross_entropy(logits_MV, holed.targets_M, reduction="sum"), len(holed.targets_M))
         with torch.no_grad():
             sampled_M = _sample(logits_MV.masked_fill(self.special_V, -torch.inf), numbers_M)
             seen_BL = holed.true_BL.flatten().scatter(0, holed.places_M, sampled_M).view_as(holed.true_BL)
@@ -200,7 +209,7 @@ class ReplacedTokens:
         ).float()
         real_BL = (holed.batch.real_BL & ~self.special_V[holed.true_BL]).float()
         each_BL = binary_cross_entropy_with_logits(told_BL, replaced_BL, reduction="none")
-        return guessing + self.weight * (each_BL * real_BL).sum() / real_BL.sum().clamp(min=1)
+        return guessing + self.weight * parallel.mean((each_BL * real_BL).sum(), real_BL.sum())
 
 
 def _sample(logits_MV: Tensor, numbers_M: Tensor) -> Tensor:

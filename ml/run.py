@@ -3,22 +3,25 @@
 Called by `python -m ml`.
 """
 
+import tempfile
 import time
 from pathlib import Path
 
 from pydantic import ValidationError
+from transformers import PreTrainedModel
 
-from ml import resume
+from ml import parallel, resume
+from ml.averaging import Weights
 from ml.blend import blend
 from ml.checkpoint import save_classifier, save_language_model
-from ml.contract.events import Finished, Scored
+from ml.contract.events import Event, Finished, Scored
 from ml.contract.fingerprint import digest
 from ml.contract.job import Job
 from ml.errors import RunError
 from ml.finetune import finetune
 from ml.machine import Machine, set_up, started
 from ml.metrics import auc_interval, scores
-from ml.pair_model import build_classifier, build_language_model
+from ml.pair_model import ElectraPair, PairClassifier, build_classifier, build_language_model
 from ml.predict import predict_mean, scoring_on
 from ml.prediction_files import RunScores, write_scores, write_test, write_valid
 from ml.prepare import Prepared, corpus, lessons, prepare, to_score
@@ -36,7 +39,10 @@ def run(job_path: Path, out: Path, tell: Tell) -> None:
     begin = time.perf_counter()
     job = read_job(job_path)
     out.mkdir(parents=True, exist_ok=True)
-    machine = set_up(job)
+    machine = set_up(job, together=True)
+    if parallel.rank():
+        _train_along(job_path, job, machine, out)
+        return
     tell(started(machine))
     if job.kind == "blend":
         tell_artifacts(tell, out, blend(job_path.parent, job, out, tell))
@@ -68,28 +74,52 @@ def _key(job: Job, machine: Machine) -> str:
     return digest({"job": asked, "device": machine.device.type})
 
 
-def _pretrain(job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
-    texts = corpus(data, job, out, tell)
+def _train_along(job_path: Path, job: Job, machine: Machine, out: Path) -> None:
+    """What another than the first process does: train. The first alone tells, evaluates, scores and saves."""
+
+    def silent(_event: Event) -> None:
+        """Nothing: the first process says it."""
+
+    with tempfile.TemporaryDirectory() as name:
+        own = Path(name)
+        data = prepare(job_path.parent, job, own, silent)
+        if job.kind == "pretrain":
+            _language_model(job, data, machine, own, out, silent)
+        else:
+            _classifier(job_path, job, data, machine, own, out, silent)
+
+
+def _language_model(
+    job: Job, data: Prepared, machine: Machine, own: Path, out: Path, tell: Tell
+) -> PreTrainedModel | ElectraPair:
+    """Train it. `own`: for this process's reports; `out`: where the resume file lies."""
+    texts = corpus(data, job, own, tell)
     phase, seed = job.config.pretrain, job.config.seed
     assert phase is not None  # noqa: S101 - corpus() looked
     model = build_language_model(job.config, data.tokens, data.start, machine.device, seed)
     pretrain(model, texts, data.tokens, phase, seed, machine, tell, folder=out, key=_key(job, machine))
+    return model
+
+
+def _pretrain(job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
+    model = _language_model(job, data, machine, out, out, tell)
     names = save_language_model(out, model, data.tokens, job, data.split)
     tell_artifacts(tell, out, names + data.reports)
 
 
-def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
+def _classifier(
+    job_path: Path, job: Job, data: Prepared, machine: Machine, own: Path, out: Path, tell: Tell
+) -> tuple[PairClassifier, list[Weights]]:
+    """Train it; the model and the weights to predict with. `own` and `out` as in _language_model."""
     seed = member_seed(job.config.seed, job.fold, job.repeat)
-    learnt = lessons(data, job_path.parent, job, out, tell)
-    parts = [data.pairs.only(rows) for rows in (data.split.train_rows, data.split.valid_rows)]
-    train, valid = (to_score(part, data.tokens, job) for part in parts)
-    labels = [part.labels_N for part in parts]
+    learnt = lessons(data, job_path.parent, job, own, tell)
+    held = data.pairs.only(data.split.valid_rows)
     model, language_model = build_classifier(job.config, data.tokens, data.start, machine.device, seed)
     weights = finetune(
         model,
         language_model,
         learnt,
-        (valid, labels[1]) if len(valid) else None,
+        (to_score(held, data.tokens, job), held.labels_N) if len(held) else None,
         data.tokens,
         job.config,
         seed,
@@ -98,6 +128,14 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
         out,
         _key(job, machine),
     )
+    return model, weights
+
+
+def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
+    model, weights = _classifier(job_path, job, data, machine, out, out, tell)
+    parts = [data.pairs.only(rows) for rows in (data.split.train_rows, data.split.valid_rows)]
+    train, valid = (to_score(part, data.tokens, job) for part in parts)
+    labels = [part.labels_N for part in parts]
     names = save_classifier(out, model, weights, data.tokens, job, data.split)
     scoring = scoring_on(machine, job.config.finetune, model)
     train_N = predict_mean(model, weights, train, scoring)

@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from ml.contract.experiment import DataConfig
 from ml.errors import RunError
-from ml.pairs import Pairs, Rows
+from ml.pairs import Pairs, Rows, plain
 from ml.seeds import numpy_stream
 
 
@@ -122,7 +122,7 @@ def components_of(pairs: Pairs) -> npt.NDArray[np.int64]:
     """Component of each row (N). Sentences are nodes, after whitespace is made plain; pairs are edges."""
     node_of: dict[str, int] = {}
     ends_2N = [
-        np.fromiter((node_of.setdefault(" ".join(text.split()), len(node_of)) for text in side), np.int64, len(pairs))
+        np.fromiter((node_of.setdefault(plain(text), len(node_of)) for text in side), np.int64, len(pairs))
         for side in (pairs.a, pairs.b)
     ]
     graph = coo_array((np.ones(len(pairs), np.int8), (ends_2N[0], ends_2N[1])), shape=(len(node_of), len(node_of)))

@@ -1,9 +1,13 @@
 """How a phase trains: what pretraining and finetuning share."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from ml.contract.knob import knob
 from ml.contract.strict import Strict
+
+LEAST_ROWS = 8  # of a process's part of a batch; a smaller batch is not divided
 
 
 class Phase(Strict):
@@ -26,6 +30,15 @@ class Phase(Strict):
         le=100000,
     )
     batch_size: int = knob(64, "Batch size", "批大小", "Pairs a step.", unit="pairs", ge=1, le=8192)
+    num_processes: int = knob(
+        1,
+        "Processes",
+        "进程数",
+        "Processes of one host that share each batch by torchrun and DDP (Li et al. 2020): a GPU each, or the cores of "
+        "a CPU divided among them. batch_size stays that of all together.",
+        ge=1,
+        le=64,
+    )
     learning_rate: float = knob(1e-4, "Learning rate", "学习率", "Peak, reached after the warm-up.", gt=0, le=1)
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup", "reduce_lr_on_plateau"] = knob(
         "linear",
@@ -93,3 +106,12 @@ class Phase(Strict):
     adversarial_step_size: float = knob(
         0.3, "PGD step size", "PGD 步长", "pgd only: L2 norm of one move.", gt=0, le=100
     )
+
+    @model_validator(mode="after")
+    def _batch_can_be_divided(self) -> Self:
+        if self.num_processes > 1 and self.batch_size < LEAST_ROWS * self.num_processes:
+            raise ValueError(
+                f"num_processes {self.num_processes} leaves each fewer than {LEAST_ROWS} of batch_size "
+                f"{self.batch_size} rows: ask for at most {max(1, self.batch_size // LEAST_ROWS)}, or raise batch_size"
+            )
+        return self

@@ -140,6 +140,7 @@ def test_scores_in_range() -> None:
         ({"encoder": {"size": "tiny", "hidden_size": 100}}, "set size to explicit"),
         ({"encoder": {"model_type": "electra", "weights": "/w"}, "pretrain": {}}, "have no generator"),
         ({"finetune": {"early_stopping_patience": 2, "averaging": "swa"}}, "choose one"),
+        ({"finetune": {"num_processes": 9}}, r"finetune[\s\S]*fewer than 8 of batch_size 64 rows: ask for at most 8"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_with_the_way_out(changes: dict[str, Any], match: str) -> None:

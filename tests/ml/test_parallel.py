@@ -1,0 +1,185 @@
+"""Two processes that share each batch by torchrun, DDP and gloo: the losses of one process with the same batch."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from ml import parallel
+from ml.contract.events import Evaluated, Progress
+from ml.contract.experiment import ExperimentConfig
+from ml.errors import RunError
+
+ROOT = Path(__file__).resolve().parents[2]
+Config = Callable[..., ExperimentConfig]
+Rows = Callable[..., list[tuple[str, str, int]]]
+STEPS = 12
+#: each draws its own dropout, so there is none; and float32, or rounding would be larger than what is looked for
+SAME = {"max_steps": STEPS, "precision": "float32", "batch_size": 36}
+STILL = {"hidden_dropout_prob": 0.0}
+KINDS: dict[str, tuple[str, dict]] = {
+    "masked language, n-grams, turned at random": (
+        "pretrain",
+        {"encoder": STILL, "pretrain": {**SAME, "masking": "ngram", "swap": True, "adversarial": "pgd"}},
+    ),
+    "electra": ("pretrain", {"encoder": {**STILL, "model_type": "electra"}, "pretrain": SAME}),
+    "albert, sentences and their order": (
+        "pretrain",
+        {"encoder": {**STILL, "model_type": "albert"}, "pretrain": {**SAME, "examples": "both"}},
+    ),
+    "labels, weights of classes, masked tokens beside them": (
+        "finetune",
+        {
+            "encoder": STILL,
+            "pretrain": None,
+            "finetune": {
+                **SAME,
+                "classifier_dropout": 0.0,
+                "class_weight": "train_prior",
+                "mlm_weight": 0.5,
+                "adversarial": "fgm",
+                "r_drop_alpha": 1.0,
+                "averaging": "ema",
+            },
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_losses_of_one_process(kind: str, workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
+    stage, changes = KINDS[kind]
+    inputs = [workplace.put("train", "train.tsv", toy_rows(300), workplace.train_layout)]
+    told = {}
+    for processes in (1, 2):
+        config = tiny_config(**{**changes, stage: {**changes[stage], "num_processes": processes}})
+        folder = f"with-{processes}"
+        code, told[processes] = workplace.run(workplace.job(stage, config, inputs, threads=2), folder)
+        assert code == 0, told[processes][-1]
+        assert sum(event.type == "finished" for event in told[processes]) == 1
+    one, two = (losses(told[processes]) for processes in (1, 2))
+    assert two == pytest.approx(one, rel=2e-3)
+    assert one[0] != one[1]
+    for ours, theirs in zip(evaluations(told[2]), evaluations(told[1]), strict=True):
+        assert ours == pytest.approx(theirs, abs=0.01)
+
+
+def losses(events: list) -> tuple[float, float]:
+    """Of the first step, and the mean of all the others."""
+    said = [event for event in events if isinstance(event, Progress)]
+    assert (said[0].step, said[-1].step) == (1, STEPS)
+    steps = np.diff([0, *(event.step for event in said)])
+    rest = sum(count * event.loss for count, event in zip(steps[1:], said[1:], strict=True))
+    return said[0].loss, float(rest / (STEPS - 1))
+
+
+def evaluations(events: list) -> list[float]:
+    return [event.scores.roc_auc for event in events if isinstance(event, Evaluated)]
+
+
+#: saves at each look at the clock; with "stop" the first process ends after its first save, and torchrun ends all
+SAVING = """
+import sys
+from ml import loop, resume
+from ml.__main__ import main
+
+loop.SECONDS_BETWEEN_SAVES = 0.0
+save = resume.save
+
+def save_and_stop(folder, state):
+    save(folder, state)
+    sys.exit(3)
+
+if sys.argv.pop() == "stop":
+    resume.save = save_and_stop
+sys.argv.append("--one-of-several")
+sys.exit(main())
+"""
+
+
+def test_a_stopped_training_goes_on(workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
+    """To the bit, with each process's own dropout."""
+    inputs = [workplace.put("train", "train.tsv", toy_rows(300), workplace.train_layout)]
+    config = tiny_config(pretrain=None, finetune={"max_steps": 50, "batch_size": 32, "num_processes": 2})
+    job = workplace.job("finetune", config, inputs, threads=2)
+    script = workplace.folder / "saving.py"
+    script.write_text(SAVING)
+
+    def started(out: str, how: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+        command += [str(job), str(workplace.folder / out), how]
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=200, check=False, env=path)
+
+    whole, stopped = started("whole", "go on"), started("parts", "stop")
+    assert (whole.returncode, stopped.returncode) == (0, 1), whole.stderr
+    assert '"finished"' not in stopped.stdout
+    told = started("parts", "go on")
+    assert told.returncode == 0, told.stderr
+    assert "goes on after step 20 of 50" in told.stdout
+    models = [(workplace.folder / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert models[0] == models[1]
+
+
+def test_none_outlives_the_first(workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
+    inputs = [workplace.put("train", "train.tsv", toy_rows(300), workplace.train_layout)]
+    config = tiny_config(pretrain=None, finetune={"max_steps": 10**6, "num_processes": 2})
+    job = workplace.job("finetune", config, inputs, threads=2)
+    out = workplace.folder / "killed"
+    command = [sys.executable, "-m", "ml", str(job), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as first:
+        assert first.stdout
+        assert any('"progress"' in line for line in first.stdout)
+        assert len(alive(out)) >= 4  # the first, torchrun, and two
+        first.kill()
+    deadline = time.monotonic() + 30
+    while alive(out) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(out) == []
+
+
+def test_a_failure_is_told_once(workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
+    inputs = [workplace.put("train", "train.tsv", toy_rows(100), workplace.train_layout)]
+    finetune = {"max_steps": 10, "num_processes": 2}
+    job = workplace.job("finetune", tiny_config(pretrain=None, finetune=finetune), inputs, threads=2)
+    (workplace.folder / "train.tsv").write_text("1 2\t3 4\t1\n")
+    code, told = workplace.run(job, "failed")
+    assert code != 0
+    assert [event.type for event in told if event.type == "failed"] == ["failed"]
+    assert "the file changed on its way" in told[-1].reason
+
+
+def alive(out: Path) -> list[str]:
+    """Command lines of the processes that work for this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode("utf-8", "replace")
+        except OSError:  # gone meanwhile
+            continue
+        if str(out) in words:
+            found.append(words)
+    return found
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel.dist, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RunError, match="num_processes 4 asks for as many GPUs, and this machine has 1"):
+        parallel.join(torch.device("cuda"), 4)
+
+
+def test_alone() -> None:
+    assert (parallel.size(), parallel.rank()) == (1, 0)
+    assert parallel.own_rows(5).tolist() == [0, 1, 2, 3, 4]
+    assert float(parallel.mean(torch.tensor(6.0), 3)) == 2.0
+    assert float(parallel.mean(torch.tensor(0.0), 0)) == 0.0
+    assert parallel.from_first("a") == "a"
+    assert parallel.gathered({"x": torch.ones(1)}) == {}
