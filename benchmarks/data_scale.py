@@ -82,7 +82,7 @@ def run_size(rows: int, threads: int) -> dict[str, dict[str, float]]:
     return steps
 
 
-def write_pairs(path: Path, rows: int) -> None:
+def write_pairs(path: Path, rows: int, ids: int = 12670) -> None:
     """`rows` labelled pairs, a part of the sentences standing in several, in blocks: memory stays small."""
     random = np.random.default_rng(5)
     with path.open("w", encoding="utf-8") as file:
@@ -91,21 +91,21 @@ def write_pairs(path: Path, rows: int) -> None:
             # a quarter of the sides are drawn from a pool of rows / 2 sentences, the rest stand once
             pool = random.integers(rows // 2, size=2 * count)
             number = np.where(random.random(2 * count) < 0.25, pool, rows + 2 * start + np.arange(2 * count))
-            texts = [sentence(seed) for seed in number.tolist()]
+            texts = [sentence(seed, ids) for seed in number.tolist()]
             labels = (random.random(count) < 0.36).astype(int).tolist()
             file.writelines(f"{texts[2 * n]}\t{texts[2 * n + 1]}\t{labels[n]}\n" for n in range(count))
 
 
-def sentence(number: int) -> str:
-    """The sentence of this number: 3 to 13 ids (rarely 79), small ones more often, the same each time."""
+def sentence(number: int, ids: int) -> str:
+    """The sentence of this number: 3 to 9 ids (rarely 79), small ones more often, the same each time."""
     state = (number * 0x9E3779B97F4A7C15 + 1) % 2**64
     length = 79 if state % 4099 == 0 else 3 + (state >> 8) % 4 + (state >> 16) % 4
-    ids = []
+    found = []
     for _ in range(length):
         state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
         share = (state >> 33) / 2**31
-        ids.append(str(int(12670 * share**3) + 1))
-    return " ".join(ids)
+        found.append(str(int(ids * share**3) + 1))
+    return " ".join(found)
 
 
 def measure(path: Path) -> None:

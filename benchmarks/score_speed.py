@@ -5,8 +5,9 @@
 
 The file: the loop that transformers' documentation shows (tokenizer, padding to the longest of a batch of 64 in file
 order, float32, inference_mode) and ours, tokenising included, each on a slice of the same file when it is its turn;
-`file_vs_plain` is the median ratio of times. `file_auc_difference` compares the AUC of both sides' probabilities with
-the labels, for a model finetuned on some rows of the file. One pair: from text to probability by the exported int8
+`file_vs_plain` is the median ratio of times with `scoring_precision` bfloat16, `file_vs_plain_float32` with float32.
+`file_auc_difference` is how far the AUC of bfloat16's probabilities is from the plain loop's, for a model finetuned on
+some rows of the file. One pair: from text to probability by the exported int8
 model, p95 of 2,000, 4 x 256 (`pair_p95_ms`) and 12 x 768 (`base_pair_p95_ms`), beside transformers' own p95. The last
 line is one JSON object.
 """
@@ -109,12 +110,11 @@ def race(args: argparse.Namespace) -> None:
     from transformers import AutoTokenizer, BertForSequenceClassification
 
     from ml.checkpoint import load_classifier
-    from ml.contract.experiment import ExperimentConfig
     from ml.contract.job import Job
     from ml.contract.pair_file import read_rows, sniff
     from ml.machine import set_up
     from ml.pairs import Pairs
-    from ml.predict import PairsToScore, predict, scoring_on
+    from ml.predict import PairsToScore, Scoring, predict
 
     rows = [row for row in read_rows(args.labelled, sniff(args.labelled, "train"), "train") if hasattr(row, "a")]
     rows = rows[-args.rows :]
@@ -136,28 +136,35 @@ def race(args: argparse.Namespace) -> None:
                 found.append(torch.softmax(plain(**given).logits, -1)[:, 1])
         return torch.cat(found).numpy()
 
-    def ours(part: Pairs) -> np.ndarray:
-        asked = PairsToScore(tokens.encode(part))
-        return predict(model, asked, scoring_on(machine, ExperimentConfig().finetune, model))
+    def ours(part: Pairs, bf16: bool) -> np.ndarray:
+        return predict(model, PairsToScore(tokens.encode(part)), Scoring(machine.device, bf16))
 
-    ours(pairs.only(np.arange(min(len(pairs), 2000))))
+    for bf16 in (True, False):
+        ours(pairs.only(np.arange(min(len(pairs), 2000))), bf16)
     theirs(pairs.only(np.arange(min(len(pairs), 200))))
     # ours is given the whole file, as it is scored; the plain loop's time grows with its rows, so a part a turn will do
     part_of_turn = np.array_split(np.arange(len(pairs)), args.turns)
-    told: dict[str, list[float]] = {"ours": [], "theirs": []}
-    answers: dict[str, list[np.ndarray]] = {"ours": [], "theirs": []}
+    told: dict[str, list[float]] = {"bfloat16": [], "float32": [], "theirs": []}
+    answers: dict[str, list[np.ndarray]] = {"bfloat16": [], "float32": [], "theirs": []}
     for part in part_of_turn:
         begin = time.perf_counter()
         answers["theirs"].append(theirs(pairs.only(part)))
         told["theirs"].append((time.perf_counter() - begin) * len(pairs) / len(part))
-        begin = time.perf_counter()
-        answers["ours"] = [ours(pairs)]
-        told["ours"].append(time.perf_counter() - begin)
-        print(f"{len(pairs)} pairs: plain {told['theirs'][-1]:.1f} s, ours {told['ours'][-1]:.1f} s", flush=True)
-    ratios = [slow / fast for slow, fast in zip(told["theirs"], told["ours"], strict=True)]
+        for name in ("bfloat16", "float32"):
+            begin = time.perf_counter()
+            answers[name] = [ours(pairs, name == "bfloat16")]
+            told[name].append(time.perf_counter() - begin)
+        seconds = ", ".join(f"{name} {found[-1]:.1f} s" for name, found in told.items())
+        print(f"{len(pairs)} pairs: {seconds}", flush=True)
     auc = {name: float(roc_auc_score(pairs.labels_N, np.concatenate(found))) for name, found in answers.items()}
-    figures = {"file_vs_plain": round(statistics.median(ratios), 2), "turns": [round(ratio, 2) for ratio in ratios]}
-    figures |= {"file_auc": round(auc["ours"], 6), "file_auc_difference": round(auc["ours"] - auc["theirs"], 6)}
+    figures: dict[str, Any] = {}
+    for name, key in (("bfloat16", "file_vs_plain"), ("float32", "file_vs_plain_float32")):
+        ratios = [slow / fast for slow, fast in zip(told["theirs"], told[name], strict=True)]
+        figures[key] = round(statistics.median(ratios), 2)
+        figures[f"{key}_turns"] = [round(ratio, 2) for ratio in ratios]
+    differences = {name: round(auc[name] - auc["theirs"], 6) for name in ("bfloat16", "float32")}
+    figures |= {"file_auc": round(auc["theirs"], 6), "file_auc_difference": differences["bfloat16"]}
+    figures["file_auc_difference_float32"] = differences["float32"]
     print(json.dumps(figures))
 
 

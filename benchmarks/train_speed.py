@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,7 +29,7 @@ SIDES = {
     "mlm": ("ours", "hf_dynamic", "hf_bf16", "hf_padded"),
     "finetune": ("ours", "hf_dynamic", "hf_bf16"),
 }
-BATCH, PADDED, MAX_LENGTH, HELD_OUT = 64, 64, 128, 2000
+PADDED, MAX_LENGTH, HELD_OUT = 64, 128, 2000
 RATE = 5e-4
 
 
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="of a turn")
     parser.add_argument("--warm-up", type=int, default=24, help="steps before the first turn")
     parser.add_argument("--size", default="mini")
+    parser.add_argument("--batch", type=int, default=64, help="rows a step")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seeds", type=int, default=0, help="also compare the loss after --loss-steps")
     parser.add_argument("--loss-steps", type=int, default=150)
     parser.add_argument("--side", nargs=3, metavar=("TASK", "SIDE", "FOLDER"), help="(a side, started by this script)")
@@ -50,7 +53,7 @@ def main() -> None:
     if args.side:
         side(args)
         return
-    figures: dict[str, Any] = {"threads": args.threads, "size": args.size, "batch": BATCH}
+    figures: dict[str, Any] = {"threads": args.threads, "size": args.size, "batch": args.batch, "device": args.device}
     for task, names in SIDES.items():
         told = race(args, task, names)
         for name in names[1:]:
@@ -88,7 +91,7 @@ def race(args: argparse.Namespace, task: str, names: tuple[str, ...]) -> dict[st
 
 def losses(args: argparse.Namespace) -> dict[str, Any]:
     """Held-out loss after equal rows: of each side its mean and spread over the seeds."""
-    found: dict[str, Any] = {"loss_rows": args.loss_steps * BATCH}
+    found: dict[str, Any] = {"loss_rows": args.loss_steps * args.batch}
     for name in ("ours", "hf_dynamic"):
         values = []
         for seed in range(1, args.seeds + 1):
@@ -110,7 +113,7 @@ def start(args: argparse.Namespace, task: str, name: str, folder: Path, seed: in
     folder.mkdir(exist_ok=True)
     command = [sys.executable, __file__, str(args.pairs), str(args.labelled), "--side", task, name, str(folder)]
     command += ["--threads", str(args.threads), "--size", args.size, "--seed", str(seed)]
-    command += ["--loss-steps", str(args.loss_steps)]
+    command += ["--loss-steps", str(args.loss_steps), "--batch", str(args.batch), "--device", args.device]
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16384"}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
@@ -143,6 +146,8 @@ class Turns:
     def before_step(self) -> None:
         """A step begins: of the next turn, if this one is over."""
         if self.left == 0:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             if self.begin:
                 seconds = time.perf_counter() - self.begin
                 print(json.dumps({"rows": self.rows, "tokens": self.tokens, "seconds": seconds}), flush=True)
@@ -161,8 +166,6 @@ class Turns:
 
 def side(args: argparse.Namespace) -> None:
     """Train one side in turns; then the loss on held-out pairs."""
-    import torch
-
     torch.set_num_threads(args.threads)
     task, name, folder = args.side
     data = prepared(args, task)
@@ -175,8 +178,6 @@ def side(args: argparse.Namespace) -> None:
 
 def prepared(args: argparse.Namespace, task: str) -> dict[str, Any]:
     """Config, tokens, encoded rows and a fresh model: the same for all sides of a seed."""
-    import torch
-
     from ml.contract.experiment import ExperimentConfig
     from ml.contract.pair_file import read_rows, sniff
     from ml.pair_model import build_classifier, build_language_model
@@ -187,7 +188,7 @@ def prepared(args: argparse.Namespace, task: str) -> dict[str, Any]:
     rows = [row for row in read_rows(path, sniff(path, kind), kind) if hasattr(row, "a")]
     labels = np.array([row.label if task == "finetune" else 0 for row in rows], np.int8)
     pairs = Pairs([row.a for row in rows], [row.b for row in rows], labels)
-    phase = {"learning_rate": RATE, "batch_size": BATCH, "max_steps": 10**6, "warmup_ratio": 0.0}
+    phase = {"learning_rate": RATE, "batch_size": args.batch, "max_steps": 10**6, "warmup_ratio": 0.0}
     phase["lr_scheduler_type"] = "constant_with_warmup"
     config = ExperimentConfig.model_validate(
         {
@@ -202,7 +203,7 @@ def prepared(args: argparse.Namespace, task: str) -> dict[str, Any]:
     )
     tokens = build_tokens(config.tokens, pairs.a + pairs.b, "ids", MAX_LENGTH)
     order = np.random.default_rng(0).permutation(len(pairs))
-    device = torch.device("cpu")
+    device = torch.device(args.device)
     if task == "mlm":
         model: Any = build_language_model(config, tokens, None, device, args.seed)
     else:
@@ -228,7 +229,7 @@ def ours(args: argparse.Namespace, task: str, _name: str, _folder: Path, data: d
 
     config, encoded = data["config"], data["train"]
     job = {"run_id": 1, "attempt": 1, "kind": "pretrain", "config": config, "inputs": []}
-    machine = set_up(Job.model_validate({**job, "device": "cpu", "threads": args.threads}))
+    machine = set_up(Job.model_validate({**job, "device": args.device, "threads": args.threads}))
     phase = config.pretrain if task == "mlm" else config.finetune
     if task == "mlm":
         corpus = Corpus(encoded, None, np.ones(len(encoded), dtype=bool))
@@ -291,7 +292,7 @@ def theirs(args: argparse.Namespace, task: str, name: str, folder: Path, data: d
         TrainingArguments(
             output_dir=str(folder),
             num_train_epochs=1000,
-            per_device_train_batch_size=BATCH,
+            per_device_train_batch_size=args.batch,
             learning_rate=RATE,
             lr_scheduler_type="constant",
             weight_decay=0.01,
@@ -300,7 +301,7 @@ def theirs(args: argparse.Namespace, task: str, name: str, folder: Path, data: d
             disable_tqdm=True,
             logging_steps=10**9,
             seed=args.seed,
-            use_cpu=True,
+            use_cpu=args.device == "cpu",
             bf16=name == "hf_bf16",
             dataloader_pin_memory=False,
         ),
@@ -313,7 +314,7 @@ def theirs(args: argparse.Namespace, task: str, name: str, folder: Path, data: d
 
 def held_out_loss(data: dict[str, Any]) -> float:
     """Mean masked-language loss of held-out pairs under masks that are the same for every side, in float32."""
-    import torch
+    from torch.nn.functional import cross_entropy
 
     from ml.batches import make_batch, scoring_plan
     from ml.contract.experiment import PretrainConfig
@@ -324,12 +325,12 @@ def held_out_loss(data: dict[str, Any]) -> float:
     masker = Masker(tokens, PretrainConfig(), torch.Generator().manual_seed(0))
     total = count = 0.0
     with torch.inference_mode():
-        for rows in scoring_plan(encoded.lengths_N, BATCH):
+        for rows in scoring_plan(encoded.lengths_N, 64):
             batch = make_batch(encoded, rows, tokens.special_ids[0])
             masked = masker(batch.ids_BL)
-            batch = type(batch)(masked.ids_BL, batch.types_BL, batch.real_BL, rows)
-            logits = model.cls(hidden_states(model.base_model, batch, masked.places_M))
-            total += float(torch.nn.functional.cross_entropy(logits, masked.targets_M, reduction="sum"))
+            batch = type(batch)(masked.ids_BL, batch.types_BL, batch.real_BL, rows).to(model.device)
+            logits = model.cls(hidden_states(model.base_model, batch, masked.places_M.to(model.device)))
+            total += float(cross_entropy(logits, masked.targets_M.to(model.device), reduction="sum"))
             count += len(masked.targets_M)
     return total / count
 

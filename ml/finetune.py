@@ -60,7 +60,7 @@ def finetune(
     def evaluate(epoch: float) -> float | None:
         if valid is None:
             return None
-        found = scores(valid[1], predict(model, valid[0], scoring_on(machine, phase, model)))
+        found = scores(valid[1], predict(model, valid[0], scoring_on(machine, phase)))
         tell(Evaluated(epoch=epoch, scores=found))
         return found.roc_auc
 

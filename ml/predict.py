@@ -10,7 +10,6 @@ from ml.averaging import Weights
 from ml.batches import make_batch, scoring_plan
 from ml.contract.finetune_config import FinetuneConfig
 from ml.encoded import EncodedPairs
-from ml.lean import lean_encoders
 from ml.lean_scoring import scored_by
 from ml.machine import Machine
 from ml.pair_model import PairClassifier
@@ -47,11 +46,9 @@ class Scoring:
         return torch.bfloat16 if self.bf16 else torch.float32
 
 
-def scoring_on(machine: Machine, phase: FinetuneConfig, model: PairClassifier) -> Scoring:
-    """As the config asks; `auto` is bfloat16 on a CPU that has it, for an encoder that our own pass can score."""
-    asked = phase.scoring_precision
-    auto = machine.bf16 and machine.device.type == "cpu" and bool(lean_encoders(model))
-    return Scoring(machine.device, auto if asked == "auto" else asked == "bfloat16")
+def scoring_on(machine: Machine, phase: FinetuneConfig) -> Scoring:
+    """As the config asks."""
+    return Scoring(machine.device, phase.scoring_precision == "bfloat16")
 
 
 def predict(model: PairClassifier, pairs: PairsToScore, scoring: Scoring) -> Probabilities:

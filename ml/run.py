@@ -137,7 +137,7 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
     train, valid = (to_score(part, data.tokens, job) for part in parts)
     labels = [part.labels_N for part in parts]
     names = save_classifier(out, model, weights, data.tokens, job, data.split)
-    scoring = scoring_on(machine, job.config.finetune, model)
+    scoring = scoring_on(machine, job.config.finetune)
     train_N = predict_mean(model, weights, train, scoring)
     test = None if data.test is None else to_score(data.test, data.tokens, job)
     ours = Predictions(

@@ -92,7 +92,7 @@ def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:
     """Predict valid and test with nothing but the files in `folder` and the job's inputs."""
     machine = set_up(job)
     model, weights, tokens = load_classifier(folder, machine.device)
-    scoring = scoring_on(machine, job.config.finetune, model)
+    scoring = scoring_on(machine, job.config.finetune)
     rows = np.array(read_valid_rows(folder), dtype=np.int64)
     pairs = read_train(inputs, job)
     if job.config.augment.augment_before_split:

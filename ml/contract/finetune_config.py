@@ -111,10 +111,10 @@ class FinetuneConfig(Phase):
     swap_at_test: bool = knob(
         False, "Swap at test time", "测试时互换", "A probability is the mean of the pair's and of the turned pair's."
     )
-    scoring_precision: Literal["auto", "float32", "bfloat16"] = knob(
-        "auto",
+    scoring_precision: Literal["float32", "bfloat16"] = knob(
+        "float32",
         "Precision of scoring",
         "预测精度",
-        "Of the matrix products when pairs are scored; auto: bfloat16 on a CPU that has it, otherwise float32. The "
-        "last states on are float32 always.",
+        "Of the matrix products when pairs are scored. float32: what plain transformers gives, to 0.00001. bfloat16: "
+        "about twice as fast on CPUs that have it; a probability moves by 0.001 at most and AUC by some 0.00002.",
     )

@@ -28,7 +28,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "data.valid_fraction": ({}, 0.4),
     "pretrain.precision": ({"pretrain": {"precision": "float32"}}, "bfloat16"),
     "finetune.precision": ({"finetune": {"precision": "float32"}}, "bfloat16"),
-    "finetune.scoring_precision": ({"finetune": {"scoring_precision": "float32"}}, "bfloat16"),
+    "finetune.scoring_precision": ({}, "bfloat16"),
     "data.folds": ({}, 3),
     "data.full_data": ({"finetune": {"max_steps": 3}}, True),
     "data.split_seed": ({}, 1),
