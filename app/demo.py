@@ -84,11 +84,11 @@ def _wait_for(http: httpx2.Client, process: "subprocess.Popen[bytes]") -> None:
 
 def queue(http: httpx2.Client, files: dict[str, Path], preset: str, size: str) -> dict[str, Any]:
     """Contest, files, experiment: the three calls that a user makes."""
-    contest = _call(http, "POST", "/contests", json={"name": "Demo", "slug": "demo"})
+    contest = call(http, "POST", "/contests", json={"name": "Demo", "slug": "demo"})
     for kind, path in files.items():
         with path.open("rb") as file:
             form = {"kind": kind, "skip_bad_rows": str(kind == "train").lower()}
-            stored = _call(
+            stored = call(
                 http, "POST", f"/contests/{contest['slug']}/files", files={"file": (path.name, file)}, data=form
             )
         report = stored["report"]
@@ -96,7 +96,7 @@ def queue(http: httpx2.Client, files: dict[str, Path], preset: str, size: str) -
         left_out = f" ({report['bad_rows']} bad rows left out)" if report["bad_rows"] else ""
         CONSOLE.print(f"{kind} file {path.name}: {stored['rows']:,} rows{balance}{left_out}")
     body = {"name": f"{preset} preset", "preset": preset, "size": size, "note": "queued by make demo"}
-    experiment = _call(http, "POST", f"/contests/{contest['slug']}/experiments", json=body)
+    experiment = call(http, "POST", f"/contests/{contest['slug']}/experiments", json=body)
     CONSOLE.print(f"queued experiment {experiment['id']}: {', '.join(run['kind'] for run in experiment['runs'])}")
     return experiment
 
@@ -108,7 +108,7 @@ def follow(http: httpx2.Client, experiment_id: int) -> dict[str, Any]:
         tasks: dict[int, TaskID] = {}
         said = Said()
         while True:
-            experiment = _call(http, "GET", f"/experiments/{experiment_id}")
+            experiment = call(http, "GET", f"/experiments/{experiment_id}")
             for item in experiment["runs"]:
                 if item["id"] not in tasks:
                     tasks[item["id"]] = bars.add_task(item["kind"], total=None, state="", start=False)
@@ -159,14 +159,14 @@ def post_score(http: httpx2.Client, experiment: dict[str, Any], answers: Path | 
         value = next(s["value"] for s in experiment["scores"] if (s["split"], s["metric"]) == ("valid", "roc_auc"))
         value, note = round(value, 4), "sample: the valid score stands in for a contest's answer"
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    _call(
+    call(
         http, "POST", f"/experiments/{experiment['id']}/online-scores", json={"value": value, "note": note}, headers=key
     )
 
 
 def show_table(http: httpx2.Client) -> None:
     """The comparison table, as the leaderboard's REST call answers it."""
-    board = _call(http, "GET", "/contests/demo/leaderboard?sort=-online")
+    board = call(http, "GET", "/contests/demo/leaderboard?sort=-online")
     table = Table("experiment", "train", "valid", "online", "remark", title=f"{board['contest']} ({board['metric']})")
     for row in board["rows"]:
         cells = [f"{row[split]['value']:.5f}" if row[split] else "–" for split in ("train", "valid", "online")]
@@ -174,7 +174,8 @@ def show_table(http: httpx2.Client) -> None:
     CONSOLE.print(table)
 
 
-def _call(http: httpx2.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
+def call(http: httpx2.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
+    """A REST call that must succeed; its answer. Raises AppError with what the server said."""
     answer = http.request(method, f"/api/v1{path}", **more)
     if answer.is_error:
         error = answer.json().get("error", {})

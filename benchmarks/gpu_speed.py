@@ -21,7 +21,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from data_scale import write_pairs
-from train_speed import MAX_LENGTH, losses, race
+from train_sides import MAX_LENGTH
+from train_speed import losses, race
 
 VOCABULARY = 18_577
 

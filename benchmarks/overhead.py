@@ -22,12 +22,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from app.contests.sample import write_sample  # noqa: E402
-from app.demo import started  # noqa: E402
+from app.demo import call, started  # noqa: E402
 from ml.contract.experiment import ExperimentConfig  # noqa: E402
 from ml.contract.pair_file import sniff  # noqa: E402
 
@@ -143,15 +141,6 @@ def sample(folder: Path) -> None:
     """The same pairs for both sides."""
     if not (folder / "train.tsv").exists():
         write_sample(folder / "train.tsv", folder / "test.tsv", folder / "answers")
-
-
-def call(http: httpx2.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
-    """A REST call; its answer."""
-    answer = http.request(method, f"/api/v1{path}", **more)
-    if answer.is_error:
-        sys.exit(f"{method} {path} answered {answer.status_code}: {answer.text}")
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from ml.batches import Batch
 from ml.machine import Machine
 from ml.relative_attention import RELATIVE, by_distance, by_place, relative_positions
 
-SHAPED_LIKE_BERT = (BertModel, RobertaModel, ElectraModel)
+_SHAPED_LIKE_BERT = (BertModel, RobertaModel, ElectraModel)
 _RANDOM_BITS = 15  # of the random number that decides about an element: its probability is a multiple of 2^-15
 
 
@@ -51,7 +51,7 @@ def lean_encoders(model: nn.Module) -> list[Any]:
     return [
         part
         for part in model.modules()
-        if isinstance(part, SHAPED_LIKE_BERT) and part.config.hidden_act == "gelu" and not part.config.is_decoder
+        if isinstance(part, _SHAPED_LIKE_BERT) and part.config.hidden_act == "gelu" and not part.config.is_decoder
     ]
 
 

@@ -97,11 +97,13 @@ def own_rows(rows: int) -> np.ndarray:
 def mean(total: Tensor, count: Tensor | float) -> Tensor:
     """`total` over the count that a process has on average: the mean of these over all processes, which is what
     gradients become, is the sum of all totals over the sum of all counts. A count of nothing counts as 1."""
-    of_all = torch.as_tensor(count, dtype=torch.float32, device=total.device).detach().clone()
+    if size() == 1 and not isinstance(count, Tensor):  # nothing to bring to the device: a GPU need not wait for it
+        return total / (count or 1)
+    average = torch.as_tensor(count, dtype=torch.float32, device=total.device).detach().clone()
     if size() > 1:
-        dist.all_reduce(of_all)
-        return total / (of_all / size()).clamp(min=1.0 / size())
-    return total / torch.where(of_all == 0, 1.0, of_all)
+        dist.all_reduce(average)
+        average /= size()
+    return total / torch.where(average == 0, 1.0, average)
 
 
 def over_all(value: Tensor) -> Tensor:

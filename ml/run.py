@@ -22,7 +22,7 @@ from ml.finetune import finetune
 from ml.machine import Machine, set_up, started
 from ml.metrics import auc_interval, scores
 from ml.pair_model import ElectraPair, PairClassifier, build_classifier, build_language_model
-from ml.predict import predict_mean, scoring_on
+from ml.predict import PairsToScore, predict_mean, scoring_on
 from ml.prediction_files import RunScores, write_scores, write_test, write_valid
 from ml.prepare import Prepared, corpus, lessons, prepare, to_score
 from ml.pretrain import pretrain
@@ -109,17 +109,19 @@ def _pretrain(job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell)
 
 def _classifier(
     job_path: Path, job: Job, data: Prepared, machine: Machine, own: Path, out: Path, tell: Tell
-) -> tuple[PairClassifier, list[Weights]]:
-    """Train it; the model and the weights to predict with. `own` and `out` as in _language_model."""
+) -> tuple[PairClassifier, list[Weights], PairsToScore]:
+    """Train it; the model, the weights to predict with, and the valid pairs as they are scored. `own` and `out` as in
+    _language_model."""
     seed = member_seed(job.config.seed, job.fold, job.repeat)
     learnt = lessons(data, job_path.parent, job, own, tell)
     held = data.pairs.only(data.split.valid_rows)
+    valid = to_score(held, data.tokens, job)
     model, language_model = build_classifier(job.config, data.tokens, data.start, machine.device, seed)
     weights = finetune(
         model,
         language_model,
         learnt,
-        (to_score(held, data.tokens, job), held.labels_N) if len(held) else None,
+        (valid, held.labels_N) if len(held) else None,
         data.tokens,
         job.config,
         seed,
@@ -128,14 +130,13 @@ def _classifier(
         out,
         _key(job, machine),
     )
-    return model, weights
+    return model, weights, valid
 
 
 def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
-    model, weights = _classifier(job_path, job, data, machine, out, out, tell)
-    parts = [data.pairs.only(rows) for rows in (data.split.train_rows, data.split.valid_rows)]
-    train, valid = (to_score(part, data.tokens, job) for part in parts)
-    labels = [part.labels_N for part in parts]
+    model, weights, valid = _classifier(job_path, job, data, machine, out, out, tell)
+    train = to_score(data.pairs.only(data.split.train_rows), data.tokens, job)
+    labels = [data.pairs.labels_N[rows] for rows in (data.split.train_rows, data.split.valid_rows)]
     names = save_classifier(out, model, weights, data.tokens, job, data.split)
     scoring = scoring_on(machine, job.config.finetune)
     train_N = predict_mean(model, weights, train, scoring)
