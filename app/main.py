@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.storage.forget_torn()
-        sweeper = Sweeper(settings, database, app.state.doorbell)
+        sweeper = Sweeper(settings, database, app.state.doorbell, app.state.storage)
         sweeper.start()
         yield
         sweeper.stop()

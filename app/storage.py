@@ -17,6 +17,7 @@ from app.errors import AppError, TooLarge
 
 CHUNK = 1 << 20
 TORN_AFTER_S = 3600
+NEW_FOR_S = 60
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class Storage:
             with contextlib.suppress(FileNotFoundError):  # another process was faster
                 if time.time() - path.stat().st_mtime > TORN_AFTER_S:
                     path.unlink()
+
+    def forget(self, sha256: str) -> bool:
+        """Remove a file that no row names any more; False when it came just now, perhaps for a row to be."""
+        path = self.path(sha256)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime < NEW_FOR_S:
+                return False
+            path.unlink()
+        return True
 
     def store(self, source: BinaryIO) -> Stored:
         """Copy a readable file into storage."""

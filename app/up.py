@@ -21,7 +21,7 @@ from app.errors import AppError
 from app.security import require_safe_start
 from app.settings import Settings
 
-STOP_AFTER_S = 20.0
+STOP_AFTER_S = 28.0
 LONGEST_PAUSE_S = 30.0
 #: names to bind to, under which nobody can be called
 _EVERYWHERE = {"0.0.0.0", "::", "localhost"}  # noqa: S104 - names to compare with

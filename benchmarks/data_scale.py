@@ -5,8 +5,10 @@
 Pairs are generated: anonymised ids of a contest's lengths (6 tokens a side, the longest 79), sentences that return
 with a power law, 36 % positives. Each size runs in a process of its own, through the functions a job goes through:
 reading (hash and checks included), component split, vocabulary and tokenising; then closure of positives and
-negatives, and one pass of batches. The peak is VmHWM of that process after each step. The last line is one JSON
-object; `exponent` is the slope of log(seconds) over log(rows) between the two largest sizes.
+negatives, and one pass of batches. Then two pretrains get their data, each in a process of its own, and draw 2,000
+batches: the first makes and keeps it, the second opens what was kept. The peak is VmHWM of a process after each step;
+`own` is what it holds without files that are mapped (RssAnon). The last line is one JSON object; `exponent` is the
+slope of log(seconds) over log(rows) between the two largest sizes.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 LOADING = ("read", "split", "tokenise")
+BATCHES = 2000
 
 
 def main() -> None:
@@ -34,9 +37,10 @@ def main() -> None:
     parser.add_argument("rows", type=int, nargs="*", default=[10**5, 10**6, 10**7])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--measure", type=Path, help="(one size, started by this script)")
+    parser.add_argument("--pretrain", choices=["make", "open"], help="(a pretrain's data, started by this script)")
     args = parser.parse_args()
     if args.measure:
-        measure(args.measure)
+        measure_pretrain(args.measure, args.pretrain) if args.pretrain else measure(args.measure)
         return
     told = {rows: run_size(rows, args.threads) for rows in sorted(args.rows)}
     figures: dict[str, Any] = {"threads": args.threads, "sizes": {}}
@@ -47,6 +51,7 @@ def main() -> None:
             "peak_mb": steps[LOADING[-1]]["peak_mb"],
             **{f"{name}_seconds": round(step["seconds"], 2) for name, step in steps.items()},
             "closure_peak_mb": steps["closure"]["peak_mb"],
+            **{f"{name}_{key}": steps[name][key] for name in ("make", "open") for key in ("peak_mb", "own_mb")},
         }
     if 10**6 in told:
         million = figures["sizes"][10**6]
@@ -67,18 +72,21 @@ def run_size(rows: int, threads: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.tsv"
         write_pairs(path, rows)
-        command = [sys.executable, __file__, "--measure", str(path)]
         env = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
         steps: dict[str, dict[str, float]] = {}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-            for line in process.stdout or ():
-                step = json.loads(line)
-                steps[step["step"]] = step
-                print(
-                    f"{rows:>9,} {step['step']:9} {step['seconds']:8.2f} s, peak {step['peak_mb']:6.0f} MB", flush=True
-                )
-        if process.returncode:
-            sys.exit(f"{rows} rows: ended with code {process.returncode}")
+        for more in ([], ["--pretrain", "make"], ["--pretrain", "open"]):
+            command = [sys.executable, __file__, "--measure", str(path), *more]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+                for line in process.stdout or ():
+                    step = json.loads(line)
+                    steps[step["step"]] = step
+                    own = f", own {step['own_mb']:6.0f} MB" if "own_mb" in step else ""
+                    print(
+                        f"{rows:>9,} {step['step']:9} {step['seconds']:8.2f} s, peak {step['peak_mb']:6.0f} MB{own}",
+                        flush=True,
+                    )
+            if process.returncode:
+                sys.exit(f"{rows} rows: ended with code {process.returncode}")
     return steps
 
 
@@ -112,27 +120,14 @@ def measure(path: Path) -> None:
     """Each step of a job's data, in order; a JSON line after each."""
     from ml.augment import augment
     from ml.batches import epoch_plan, make_batch
-    from ml.contract.experiment import AugmentConfig, ExperimentConfig
-    from ml.contract.job import Job
-    from ml.contract.pair_file import sniff
+    from ml.contract.experiment import AugmentConfig
     from ml.pairs import read_train
     from ml.seeds import numpy_stream
     from ml.split import make_split
     from ml.tokens import build_tokens
 
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    item = {"role": "train", "path": path.name, "name": path.name, "sha256": sha256, "size": path.stat().st_size}
-    config = ExperimentConfig.model_validate({"version": 2, "data": {"max_length": 64}})
-    job = Job.model_validate(
-        {
-            "run_id": 1,
-            "attempt": 1,
-            "kind": "finetune",
-            "config": config,
-            "inputs": [{**item, "layout": sniff(path, "train")}],
-        }
-    )
+    job = job_on(path, "finetune")
+    config = job.config
     begin = time.perf_counter()
 
     def done(step: str) -> None:
@@ -155,10 +150,42 @@ def measure(path: Path) -> None:
     done("closure")
 
 
-def peak_mb() -> float:
-    """VmHWM of this process, in MB."""
+def measure_pretrain(path: Path, step: str) -> None:
+    """A pretrain's data until the first batch, as a worker's next run gets it; then BATCHES batches for the peak."""
+    from ml.batches import make_batch, training_plan
+    from ml.prepare import ready_corpus
+
+    job = job_on(path, "pretrain")
+    begin = time.perf_counter()
+    ready = ready_corpus(path.parent, job, path.parent, lambda _event: None)
+    plan = training_plan(ready.corpus.lengths_N, 64, 1)
+    make_batch(ready.corpus.encoded, next(plan), 0)
+    seconds = time.perf_counter() - begin
+    for _ in range(BATCHES):
+        make_batch(ready.corpus.encoded, next(plan), 0)
+    told = {"step": step, "seconds": seconds, "peak_mb": peak_mb(), "own_mb": peak_mb("RssAnon")}
+    print(json.dumps(told), flush=True)
+
+
+def job_on(path: Path, kind: str) -> Any:
+    """A job on the generated file, its tokenised data kept beside it."""
+    from ml.contract.experiment import ExperimentConfig
+    from ml.contract.job import Job
+    from ml.contract.pair_file import sniff
+
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    item = {"role": "train", "path": path.name, "name": path.name, "sha256": sha256, "size": path.stat().st_size}
+    asked = {"version": 2, "data": {"max_length": 64}, "pretrain": {}}
+    job = {"run_id": 1, "attempt": 1, "kind": kind, "config": ExperimentConfig.model_validate(asked)}
+    job |= {"inputs": [{**item, "layout": sniff(path, "train")}], "data_cache": str(path.parent / "kept")}
+    return Job.model_validate(job)
+
+
+def peak_mb(what: str = "VmHWM") -> float:
+    """A line of /proc/self/status, in MB: VmHWM is the peak of the process."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000)
+    return round(next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1000)
 
 
 if __name__ == "__main__":

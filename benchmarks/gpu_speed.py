@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from data_scale import write_pairs
 from train_sides import MAX_LENGTH
-from train_speed import losses, race
+from train_speed import learning, race
 
 VOCABULARY = 18_577
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60, help="of a turn")
     parser.add_argument("--warm-up", type=int, default=120, help="steps before the first turn")
+    parser.add_argument("--turn-seconds", type=float, default=120, help="a turn ends then, too")
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--loss-steps", type=int, default=300)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda")
@@ -48,7 +49,7 @@ def main() -> None:
         write_pairs(path, args.rows, VOCABULARY)
         run = argparse.Namespace(**vars(args), pairs=path, labelled=path, seed=1)
         told = race(run, "mlm", ("ours", "hf_bf16"))
-        compared = losses(run) if args.seeds else {}
+        compared = learning(run, "mlm", "loss", args.loss_steps) if args.seeds else {}
         tokens = tokens_in(path)
     speed = statistics.median(told["ours"])
     ratios = [ours / theirs for ours, theirs in zip(told["ours"], told["hf_bf16"], strict=True)]

@@ -1,6 +1,7 @@
 """One side of train_speed.py, a program of its own: trains so many steps as each line of its stdin says, then tells.
 
--1 ends it with the masked-language loss on held-out pairs. Started by train_speed.py and gpu_speed.py.
+-1 ends it with the masked-language loss, or after finetuning the AUC, on held-out pairs. Started by train_speed.py and
+gpu_speed.py.
 """
 
 import argparse
@@ -28,17 +29,18 @@ class Turns:
 
     def __init__(self) -> None:
         self.left = self.rows = self.tokens = 0
-        self.begin = 0.0
+        self.begin, self.seconds = 0.0, float("inf")
 
     def before_step(self) -> None:
         """A step begins: of the next turn, if this one is over."""
-        if self.left == 0:
+        if self.left == 0 or time.perf_counter() - self.begin > self.seconds:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if self.begin:
                 seconds = time.perf_counter() - self.begin
                 print(json.dumps({"rows": self.rows, "tokens": self.tokens, "seconds": seconds}), flush=True)
-            self.left = int(input())
+            steps, limit = input().split()
+            self.left, self.seconds = int(steps), float(limit)
             if self.left < 0:
                 raise Stop
             self.rows = self.tokens = 0
@@ -71,7 +73,8 @@ def main() -> None:
     try:
         train(args, args.task, args.side, args.folder, data, Turns())
     except Stop:
-        print(json.dumps({"loss": held_out_loss(data)}), flush=True)
+        told = {"loss": held_out_loss(data)} if args.task == "mlm" else {"auc": held_out_auc(data)}
+        print(json.dumps(told), flush=True)
 
 
 def prepared(args: argparse.Namespace, task: str) -> dict[str, Any]:
@@ -112,6 +115,7 @@ def prepared(args: argparse.Namespace, task: str) -> dict[str, Any]:
         "tokens": tokens,
         "train": tokens.encode(pairs, train),
         "labels": labels[train],
+        "held_labels": labels[held],
         "held": tokens.encode(pairs, held),
         "model": model,
     }
@@ -130,7 +134,7 @@ def ours(args: argparse.Namespace, task: str, _name: str, _folder: Path, data: d
     machine = set_up(Job.model_validate({**job, "device": args.device, "threads": args.threads}))
     phase = config.pretrain if task == "mlm" else config.finetune
     if task == "mlm":
-        corpus = Corpus(encoded, None, np.ones(len(encoded), dtype=bool))
+        corpus = Corpus(encoded, np.ones(len(encoded), dtype=bool))
         objective: Any = pretrain_objective(data["model"], corpus, data["tokens"], phase, args.seed, machine.device)
     else:
         objective = LabelObjective(data["model"], Lessons(encoded, data["labels"]), phase, args.seed, machine.device)
@@ -174,7 +178,7 @@ def theirs(args: argparse.Namespace, task: str, name: str, folder: Path, data: d
         rows.append(row if task == "mlm" else {**row, "labels": int(data["labels"][number])})
     model, collate = data["model"], DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
     if task == "finetune":
-        model = BertForSequenceClassification(data["model"].config)
+        model = data["model"] = BertForSequenceClassification(data["model"].config)
         collate = DataCollatorWithPadding(tokenizer)
 
     def counted(batch: list[dict[str, Any]]) -> Any:
@@ -231,6 +235,26 @@ def held_out_loss(data: dict[str, Any]) -> float:
             total += float(cross_entropy(logits, masked.targets_M.to(model.device), reduction="sum"))
             count += len(masked.targets_M)
     return total / count
+
+
+def held_out_auc(data: dict[str, Any]) -> float:
+    """AUC on held-out pairs, in float32, by the pass of transformers for every side."""
+    from sklearn.metrics import roc_auc_score
+    from transformers import BertForSequenceClassification
+
+    from ml.batches import make_batch, scoring_plan
+
+    model, encoded = data["model"].eval(), data["held"]
+    scores = np.empty(len(encoded))
+    with torch.inference_mode():
+        for rows in scoring_plan(encoded.lengths_N, 64):
+            batch = make_batch(encoded, rows, data["tokens"].special_ids[0]).to(next(model.parameters()).device)
+            if isinstance(model, BertForSequenceClassification):
+                logits = model(batch.ids_BL, batch.real_BL, batch.types_BL).logits
+            else:
+                logits = model(batch)[0]
+            scores[rows] = (logits[:, 1] - logits[:, 0]).float().cpu().numpy()
+    return float(roc_auc_score(data["held_labels"], scores))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 
 Each side is a process that trains some steps when it is its turn and waits otherwise, so that a noisy machine is noisy
 for all; the ratio is the median over turns of real tokens a second (rows a second would be biased: a batch of ours
-holds rows of one length). With --seeds, the masked-language loss on held-out pairs after equal rows is compared, too,
-from as many seeds a side. The last line is one JSON object.
+holds rows of one length). With --seeds, the masked-language loss and the AUC of a finetune from scratch on held-out
+pairs after equal rows are compared, too, from as many seeds a side. The last line is one JSON object.
 """
 
 import argparse
@@ -35,15 +35,18 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="of a turn")
     parser.add_argument("--warm-up", type=int, default=24, help="steps before the first turn")
+    parser.add_argument("--turn-seconds", type=float, default=20, help="and a turn ends: bfloat16 may be emulated")
     parser.add_argument("--size", default="mini")
     parser.add_argument("--batch", type=int, default=64, help="rows a step")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seeds", type=int, default=0, help="also compare the loss after --loss-steps")
     parser.add_argument("--loss-steps", type=int, default=150)
+    parser.add_argument("--auc-steps", type=int, default=300, help="of finetuning, 0: compare the losses alone")
+    parser.add_argument("--only-learning", action="store_true", help="compare what is learnt, without the race")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     figures: dict[str, Any] = {"threads": args.threads, "size": args.size, "batch": args.batch, "device": args.device}
-    for task, names in SIDES.items():
+    for task, names in {} if args.only_learning else SIDES.items():
         told = race(args, task, names)
         for name in names[1:]:
             ratios = [ours / theirs for ours, theirs in zip(told["ours"], told[name], strict=True)]
@@ -51,7 +54,8 @@ def main() -> None:
             turns = ", ".join(f"{ratio:.1f}" for ratio in ratios)
             print(f"{task}: ours / {name}: {figures[f'{task}_vs_{name}']:.2f} (turns: {turns})")
     if args.seeds:
-        figures |= losses(args)
+        figures |= learning(args, "mlm", "loss", args.loss_steps)
+        figures |= learning(args, "finetune", "auc", args.auc_steps) if args.auc_steps else {}
     print(json.dumps(figures))
 
 
@@ -61,11 +65,11 @@ def race(args: argparse.Namespace, task: str, names: tuple[str, ...]) -> dict[st
         sides = {name: start(args, task, name, Path(folder) / name, args.seed) for name in names}
         try:
             for name in names:
-                turn(sides[name], args.warm_up)
+                turn(sides[name], args.warm_up, 3 * args.turn_seconds)
             told: dict[str, list[float]] = {name: [] for name in names}
             for number in range(args.turns):
                 for name in names if number % 2 == 0 else names[::-1]:
-                    done = turn(sides[name], args.steps)
+                    done = turn(sides[name], args.steps, args.turn_seconds)
                     told[name].append(done["tokens"] / done["seconds"])
                     print(
                         f"{task} {name}: {done['rows'] / done['seconds']:.0f} rows/s, {told[name][-1]:.0f} tokens/s",
@@ -78,22 +82,22 @@ def race(args: argparse.Namespace, task: str, names: tuple[str, ...]) -> dict[st
                 process.wait()
 
 
-def losses(args: argparse.Namespace) -> dict[str, Any]:
-    """Held-out loss after equal rows: of each side its mean and spread over the seeds."""
-    found: dict[str, Any] = {"loss_rows": args.loss_steps * args.batch}
+def learning(args: argparse.Namespace, task: str, what: str, steps: int) -> dict[str, Any]:
+    """Held-out loss or AUC after equal rows: of each side its mean and spread over the seeds."""
+    found: dict[str, Any] = {f"{what}_rows": steps * args.batch}
     for name in ("ours", "hf_dynamic"):
         values = []
         for seed in range(1, args.seeds + 1):
             with tempfile.TemporaryDirectory() as folder:
-                process = start(args, "mlm", name, Path(folder), seed)
-                turn(process, args.loss_steps)
+                process = start(args, task, name, Path(folder), seed)
+                turn(process, steps)
                 told = turn(process, -1)
                 process.kill()
                 process.wait()
-                values.append(told["loss"])
-        found[f"{name}_loss"] = round(statistics.mean(values), 4)
-        found[f"{name}_loss_spread"] = round(max(values) - min(values), 4)
-        print(f"held-out loss of {name}: {', '.join(f'{value:.4f}' for value in values)}", flush=True)
+                values.append(told[what])
+        found[f"{name}_{what}"] = round(statistics.mean(values), 4)
+        found[f"{name}_{what}_spread"] = round(max(values) - min(values), 4)
+        print(f"held-out {what} of {name}: {', '.join(f'{value:.4f}' for value in values)}", flush=True)
     return found
 
 
@@ -107,16 +111,17 @@ def start(args: argparse.Namespace, task: str, name: str, folder: Path, seed: in
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
-def turn(process: subprocess.Popen, steps: int) -> dict[str, Any]:
-    """Have a side train `steps` more steps (-1: stop, and tell the held-out loss); what it did."""
+def turn(process: subprocess.Popen, steps: int, seconds: float = float("inf")) -> dict[str, Any]:
+    """Have a side train `steps` more steps, or for so many seconds (-1: stop, and tell the held-out loss); what it
+    did."""
     assert process.stdin
     assert process.stdout
-    process.stdin.write(f"{steps}\n")
+    process.stdin.write(f"{steps} {seconds}\n")
     process.stdin.flush()
     for line in process.stdout:
         if line.startswith("{"):
             told: dict[str, Any] = json.loads(line)
-            if "rows" in told or "loss" in told:
+            if {"rows", "loss", "auc"} & told.keys():
                 return told
     sys.exit(f"a side ended with code {process.wait()}: its message is above")
 

@@ -1,16 +1,18 @@
 """`python -m ml job.json out/`: one run; its events are JSON lines on stdout, and nothing else is.
 
-Exit code 0 after `finished`, 1 after `failed`.
+Exit code 0 after `finished`, 1 after `failed`, 143 after SIGTERM; a training then saves itself first and tells
+`returned`.
 """
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import TextIO
 
-from ml.contract.events import Failed
+from ml.contract.events import Failed, Returned
 from ml.contract.lifeline import die_with_parent
 from ml.errors import RunError
 from ml.teller import teller
@@ -29,13 +31,19 @@ def main() -> int:
     tell = teller(_keep_stdout())
     try:
         # here: torch takes seconds, and failing to import it is a failure to tell
-        from ml import parallel
+        from ml import parallel, stopping
         from ml.run import read_job, run
 
         processes = parallel.processes_of(read_job(args.job))
         if processes > 1 and not args.one_of_several:
             return parallel.launch(processes, args.job.absolute(), args.out.absolute(), tell)
-        run(args.job.absolute(), args.out.absolute(), tell)
+        if processes == 1:
+            stopping.listen()
+        try:
+            run(args.job.absolute(), args.out.absolute(), tell)
+        except stopping.Stopped as stopped:
+            tell(Returned(reason=str(stopped)))
+            return 128 + signal.SIGTERM
     except Exception as error:
         tell(Failed(reason=reason(error), detail=traceback.format_exc()))
         return 1

@@ -54,9 +54,7 @@ class Keeper:
         self.kept = [kept for kept in self.kept if kept not in dropped]
         if here in self.kept:
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
-            beside = self._path(here).with_suffix(".part")
-            save_file(state, beside)
-            beside.replace(self._path(here))
+            self._write(here, state)
         for kept in dropped:
             self._path(kept).unlink(missing_ok=True)
 
@@ -76,16 +74,26 @@ class Keeper:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def state(self) -> tuple[Weights, str]:
-        """Tensors and facts for a resume file."""
-        tensors = {} if self.mean is None else dict(self.mean.state_dict())
+        """Tensors and facts for a checkpoint: the kept weights too, for it may be read on another machine."""
+        tensors = {} if self.mean is None else {f"mean/{name}": t for name, t in self.mean.state_dict().items()}
+        for kept in self.kept:
+            tensors |= {f"kept-{kept.step}/{name}": t for name, t in load_file(self._path(kept)).items()}
         return tensors, json.dumps([asdict(kept) for kept in self.kept])
 
     def restore(self, tensors: Weights, facts: str) -> None:
         """Put back what state() gave."""
         if self.mean is not None:
-            self.mean.load_state_dict(tensors)
+            self.mean.load_state_dict(_under("mean/", tensors))
         rows: list[dict[str, Any]] = json.loads(facts)
         self.kept = [Kept(**row) for row in rows]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for kept in self.kept:
+            self._write(kept, _under(f"kept-{kept.step}/", tensors))
+
+    def _write(self, kept: Kept, weights: Weights) -> None:
+        beside = self._path(kept).with_suffix(".part")
+        save_file(weights, beside)
+        beside.replace(self._path(kept))
 
     @property
     def _wanted(self) -> int:
@@ -100,6 +108,10 @@ class Keeper:
 
     def _path(self, kept: Kept) -> Path:
         return self.folder / f"step-{kept.step}.safetensors"
+
+
+def _under(prefix: str, tensors: Weights) -> Weights:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def mean_of(checkpoints: list[Weights]) -> Weights:

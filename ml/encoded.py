@@ -50,6 +50,12 @@ class EncodedPairs:
         types_BL = (real_BL & (place_L >= self.second_N[rows][:, None])).astype(np.int64)
         return ids_BL, types_BL, real_BL.astype(np.int64)
 
+    def first(self, rows: int) -> "EncodedPairs":
+        """The first `rows` of these, in the same memory."""
+        end = self.offsets[rows]
+        begins_T = None if self.begins_T is None else self.begins_T[:end]
+        return EncodedPairs(self.flat_T[:end], self.offsets[: rows + 1], self.second_N[:rows], begins_T)
+
     def joined(self, other: "EncodedPairs") -> "EncodedPairs":
         """These rows, then the other's."""
         return EncodedPairs(

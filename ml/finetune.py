@@ -1,7 +1,6 @@
 """The objective of finetuning: is the label 1? Called by run."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from ml.pair_model import PairClassifier
 from ml.pairs import Rows
 from ml.predict import PairsToScore, predict, scoring_on
 from ml.pretrain import Corpus, Drawn, Holed, MaskedLanguage
+from ml.resume import Saves
 from ml.seeds import torch_stream
 from ml.teller import Tell
 from ml.tokens import Tokens
@@ -49,12 +49,11 @@ def finetune(
     seed: int,
     machine: Machine,
     tell: Tell,
-    folder: Path,
-    key: str = "",
+    saves: Saves,
 ) -> list[Weights]:
     """Train `model` on `lessons`, tell the scores of `valid` on the way, and return the weights to predict with:
-    one set, or several whose predictions are to be averaged; none in another process than the first. `folder`: for
-    checkpoints and the resume file."""
+    one set, or several whose predictions are to be averaged; none in another process than the first. Weights that
+    are kept on the way lie in the folder of `saves`."""
     phase = config.finetune
 
     def evaluate(epoch: float) -> float | None:
@@ -68,11 +67,11 @@ def finetune(
     if language_model is not None:
         asked = config.pretrain or PretrainConfig()
         objective = WithMaskedLanguage(objective, language_model, tokens, asked, seed)
-    course = Course("finetune", lessons.encoded.lengths_N, phase, seed, folder, key)
+    course = Course("finetune", lessons.encoded.lengths_N, phase, seed, saves)
     if parallel.rank():
         train(Training(objective.model, objective, course, machine, tell))
         return []
-    keeper = Keeper(model, phase, folder / ".checkpoints")
+    keeper = Keeper(model, phase, saves.folder / ".checkpoints")
     train(Training(objective.model, objective, course, machine, tell, evaluate, keeper))
     weights = keeper.results()
     keeper.forget()
@@ -137,7 +136,7 @@ class WithMaskedLanguage:
     ) -> None:
         self.labels, self.weight = labels, labels.phase.mlm_weight
         lessons = labels.lessons
-        corpus = Corpus(lessons.encoded, lessons.turned, np.ones(len(lessons.encoded), dtype=bool))
+        corpus = Corpus(labels.encoded, np.ones(len(lessons.encoded), dtype=bool), turns=lessons.turned is not None)
         masking = "token" if asked.masking == "whole_word" else asked.masking
         phase = asked.model_copy(update={"dynamic": True, "masking": masking})
         self.masked = MaskedLanguage(language_model, Drawn(corpus, tokens, phase, seed, labels.device))

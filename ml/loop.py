@@ -5,18 +5,18 @@ Loss is summed on the device and read about once a second: reading it at every s
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ml import optim, parallel, resume
+from ml import optim, parallel, resume, stopping
 from ml.adversarial import add_adversarial_gradients
 from ml.averaging import Keeper
 from ml.batches import steps_per_epoch, training_plan
+from ml.contract.events import Checkpointed, Resumed
 from ml.contract.finetune_config import FinetuneConfig
 from ml.contract.job import RunKind
 from ml.contract.training_config import Phase
@@ -24,9 +24,10 @@ from ml.lean import speed_up
 from ml.machine import Machine
 from ml.meter import Meter
 from ml.pairs import Rows
+from ml.resume import Saves
 from ml.teller import Tell, log
 
-SECONDS_BETWEEN_SAVES = 60.0  # of two resume files: what a killed run has to do again
+SAVES_COST = 50.0  # times the seconds that a checkpoint took pass before the next: 2% at most
 STEPS_BETWEEN_LOOKS = 20  # at the clock, where several processes must agree on the answer
 
 
@@ -46,15 +47,14 @@ class Objective(Protocol):
 class Course:
     """A training to do: which stage, over rows of which lengths, with which numbers, and the seed of their order.
 
-    `folder`: where the resume file goes, or None to do without; `key`: what it must be of.
+    `saves`: how it is saved on the way, or None to do without.
     """
 
     stage: RunKind
     lengths_N: Rows
     phase: Phase
     seed: int
-    folder: Path | None = None
-    key: str = ""
+    saves: Saves | None = None
 
     @property
     def epoch_steps(self) -> int:
@@ -118,6 +118,7 @@ class Training:
     meter: Meter = field(init=False)
     at: Standing = field(default_factory=Standing)
     saved_at: float = field(default_factory=time.perf_counter)
+    save_seconds: float = 0.0  # that the last save took
     loss: Callable[[Any], Tensor] = field(init=False)  # the objective's; its backward averages over the processes
 
     def __post_init__(self) -> None:
@@ -133,14 +134,23 @@ class Training:
 def train(training: Training) -> None:
     """Run the whole course: forward, backward, adversarial, clip, step, evaluate.
 
-    Goes on from the course's resume file if there is one. Stops at the last step, at the time budget, or early.
-    Raises RunError when the loss is not finite or runs away.
+    Goes on from the course's checkpoint if there is one. Stops at the last step, at the time budget, or early.
+    Raises RunError when the loss is not finite or runs away, and Stopped, with a checkpoint, after SIGTERM.
     """
-    course, phase, at = training.course, training.course.phase, training.at
+    course, at = training.course, training.at
     speed_up(training.model, training.machine)
     _resume(training)
-    plan = training_plan(course.lengths_N, phase.batch_size, course.seed, at.step)
+    plan = training_plan(course.lengths_N, course.phase.batch_size, course.seed, at.step)
     training.model.train()
+    with stopping.waits_for_step():
+        _take_steps(training, plan)
+    training.meter.end(at.step)
+    training.loss = training.objective.loss  # DDP's wrapper goes first: without the others it would wait for them
+    parallel.leave()
+
+
+def _take_steps(training: Training, plan: Iterator[Rows]) -> None:
+    course, phase, at = training.course, training.course.phase, training.at
     while at.step < course.total_steps:
         at.step += 1
         rows = next(plan)
@@ -160,10 +170,10 @@ def train(training: Training) -> None:
             training.model.train()
         if last or _stops_early(training):
             break
+        if stopping.asked() and course.saves is not None:
+            _save(training, course.saves)
+            raise stopping.Stopped(f"stopped after step {at.step} of {course.total_steps}, to go on from there")
         _save_now_and_then(training)
-    training.meter.end(at.step)
-    training.loss = training.objective.loss  # DDP's wrapper goes first: without the others it would wait for them
-    parallel.leave()
 
 
 def _learn(training: Training, rows: Rows) -> Tensor:
@@ -224,31 +234,48 @@ def _stops_early(training: Training) -> bool:
 
 
 def _save_now_and_then(training: Training) -> None:
-    """Write the resume file if it is time; the clock of the training stands still meanwhile."""
-    course = training.course
-    if course.folder is None or (parallel.size() > 1 and training.at.step % STEPS_BETWEEN_LOOKS):
+    """Write a checkpoint if it is time."""
+    saves = training.course.saves
+    if saves is None or (parallel.size() > 1 and training.at.step % STEPS_BETWEEN_LOOKS):
         return
-    if not parallel.from_first(time.perf_counter() - training.saved_at >= SECONDS_BETWEEN_SAVES):
-        return
+    pause = saves.seconds and max(saves.seconds, SAVES_COST * training.save_seconds)
+    if parallel.from_first(time.perf_counter() - training.saved_at >= pause):
+        _save(training, saves)
+
+
+def _save(training: Training, saves: Saves) -> None:
+    """Write a checkpoint, and tell it; the clock of the training stands still meanwhile."""
+    course, begin = training.course, time.perf_counter()
     with training.meter.paused():
         tensors = {f"model/{name}": value for name, value in training.model.state_dict().items()}
         tensors |= {f"optimizer/{name}": value for name, value in optim.state_of(training.optimizer).items()}
         random = resume.random_states(training.objective.generators, training.machine.device)
         tensors |= random | parallel.gathered(random)
         tensors |= {f"meter/{name}": value for name, value in training.meter.state().items()}
-        facts: dict[str, Any] = {"job": course.key, **{name: getattr(training.at, name) for name in Standing.__slots__}}
+        facts: dict[str, Any] = {"job": saves.key, **{name: getattr(training.at, name) for name in Standing.__slots__}}
         if training.keeper:
             means, facts["keeper"] = training.keeper.state()
             tensors |= {f"keeper/{name}": value for name, value in means.items()}
         if parallel.rank() == 0:
-            resume.save(course.folder, resume.State(tensors, facts))
+            path, sha256 = resume.save(saves.folder, resume.State(tensors, facts))
+            training.tell(
+                Checkpointed(
+                    step=training.at.step,
+                    total_steps=course.total_steps,
+                    name=path.name,
+                    path=path.name,
+                    sha256=sha256,
+                    size=path.stat().st_size,
+                )
+            )
     training.saved_at = time.perf_counter()
+    training.save_seconds = training.saved_at - begin
 
 
 def _resume(training: Training) -> None:
-    """Put back the state of the course's resume file, if there is one of this job."""
+    """Put back the state of the course's newest checkpoint, if there is one of this job."""
     course, at = training.course, training.at
-    state = resume.load(course.folder, course.key) if course.folder else None
+    state = resume.load(course.saves.folder, course.saves.key) if course.saves else None
     if state is None:
         return
     training.model.load_state_dict(state.part("model"))
@@ -260,4 +287,4 @@ def _resume(training: Training) -> None:
     training.meter.restore(state.part("meter"), at.seconds)
     if training.keeper:
         training.keeper.restore(state.part("keeper"), state.facts["keeper"])
-    log(training.tell, f"goes on after step {at.step} of {course.total_steps}")
+    training.tell(Resumed(step=at.step, total_steps=course.total_steps))

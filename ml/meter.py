@@ -133,7 +133,7 @@ class Meter:
         self.last += away
 
     def state(self) -> dict[str, Tensor]:
-        """Tensors for a resume file."""
+        """Tensors for a checkpoint."""
         return {"part_sum": self.part_sum, "part_steps": self.part_steps, "first_sum": self.first_sum}
 
     def restore(self, saved: dict[str, Tensor], seconds: float) -> None:

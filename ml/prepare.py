@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ml import kept_corpus, parallel
 from ml.augment import Augmented, augment
 from ml.checkpoint import read_split_sha256, write_text
-from ml.contract.events import DataRead
+from ml.contract.events import DataRead, Event
+from ml.contract.experiment import AugmentConfig
 from ml.contract.job import Job
 from ml.encoded import EncodedPairs
 from ml.errors import RunError
 from ml.finetune import Lessons
+from ml.kept_corpus import Ready, key_of, uses_augmented
 from ml.pairs import Pairs, check_file, read_test, read_train, read_unlabelled
 from ml.predict import PairsToScore
 from ml.pretrain import Corpus
@@ -53,9 +56,9 @@ def prepare(folder: Path, job: Job, out: Path, tell: Tell) -> Prepared:
     split = split_of(pairs, job)
     learnt = pairs.only(split.train_rows)
     if made is None:
-        made = augment(learnt, job.config.augment, job.config.seed)
-        if job.kind == "finetune" or (job.config.pretrain and job.config.pretrain.augmented):
-            learnt = made.pairs
+        used = job.kind == "finetune" or uses_augmented(job)
+        made = augment(learnt, job.config.augment if used else AugmentConfig(), job.config.seed)
+        learnt = made.pairs if used else learnt
     data = Prepared(
         pairs, split, learnt, _tokens(start, job, pairs, split, test, unlabelled), start, test, unlabelled, []
     )
@@ -71,6 +74,56 @@ def split_of(pairs: Pairs, job: Job) -> Split:
     if job.kind == "pretrain" and data.folds:
         data = data.model_copy(update={"folds": 0, "full_data": True})
     return make_split(pairs, data, job.fold)
+
+
+def ready_corpus(folder: Path, job: Job, out: Path, tell: Tell) -> Ready:
+    """A pretrain's data: as an earlier run kept it in job.data_cache, or made, and kept there for the next.
+
+    Of several processes the first makes it and the others wait. Raises RunError as prepare() does.
+    """
+    cache = Path(job.data_cache) if job.data_cache else None
+    if cache is None:
+        return _made(folder, job, out, tell)
+    if parallel.rank():
+        parallel.from_first(None)
+    key = key_of(job)
+    ready = kept_corpus.load(cache, key, job)
+    if ready is not None:
+        log(tell, f"{len(ready.corpus)} tokenised rows of an earlier run on the same data are used")
+        for name, text in ready.reports.items():
+            write_text(out / name, text)
+        for event in ready.told:
+            tell(event)
+    else:
+        ready = _made(folder, job, out, tell)
+        if not parallel.rank():
+            ready = _kept(cache, key, job, ready, tell)
+    if not parallel.rank():
+        parallel.from_first(None)
+    return ready
+
+
+def _kept(cache: Path, key: str, job: Job, ready: Ready, tell: Tell) -> Ready:
+    """The same, mapped from the disk, so that the memory it was made in is free for the training."""
+    try:
+        kept_corpus.keep(cache, key, ready)
+    except OSError as error:
+        log(tell, f"tokenised data can't be kept in {cache} ({error}): the next run divides the texts again", "warning")
+        return ready
+    return kept_corpus.load(cache, key, job) or ready
+
+
+def _made(folder: Path, job: Job, out: Path, tell: Tell) -> Ready:
+    told: list[Event] = []
+
+    def noted(event: Event) -> None:
+        told.append(event)
+        tell(event)
+
+    data = prepare(folder, job, out, noted)
+    made = corpus(data, job, out, noted)
+    reports = {name: (out / name).read_text(encoding="utf-8") for name in data.reports}
+    return Ready(made, data.tokens, data.split, reports, told)
 
 
 def corpus(data: Prepared, job: Job, out: Path, tell: Tell) -> Corpus:
@@ -94,8 +147,10 @@ def corpus(data: Prepared, job: Job, out: Path, tell: Tell) -> Corpus:
     encoded, turned = encoded.joined(alone), None if turned is None else turned.joined(alone)
     if phase.masking == "whole_word":
         encoded, turned = _with_words(data, _texts(both, sentences), encoded, turned, job, out)
-    tell(_data_read(data, len(encoded), out))
-    return Corpus(encoded, turned, np.arange(len(encoded)) < len(both))
+    learnt = data.tokens.encode(data.learnt) if phase.positives_only or not a else encoded.first(len(data.learnt))
+    tell(_data_read(data, learnt, len(encoded), out))
+    rows = encoded if turned is None else encoded.joined(turned)
+    return Corpus(rows, np.arange(len(encoded)) < len(both), turns=turned is not None)
 
 
 def _texts(pairs: Pairs, sentences: list[str]) -> list[tuple[str, ...]]:
@@ -136,7 +191,7 @@ def lessons(data: Prepared, folder: Path, job: Job, out: Path, tell: Tell) -> Le
         turned,
         _soft_labels(data, folder, job),
     )
-    tell(_data_read(data, len(made.encoded), out))
+    tell(_data_read(data, made.encoded, len(made.encoded), out))
     cut = int(np.sum(made.encoded.lengths_N >= data.tokens.max_length))
     if cut > 0.05 * len(made.encoded):
         log(
@@ -183,6 +238,11 @@ def _soft_labels(data: Prepared, folder: Path, job: Job) -> npt.NDArray[np.float
     return soft
 
 
+def weights_of(job: Job) -> Path | None:
+    """The folder of public weights that the config names."""
+    return Path(job.config.encoder.weights) if job.config.encoder.weights else None
+
+
 def _start(folder: Path, job: Job) -> Path | None:
     """The folder of weights to begin with: the pretrain's, or the config's."""
     pretrained = job.inputs_of("pretrained") if job.kind == "finetune" else ()
@@ -192,7 +252,7 @@ def _start(folder: Path, job: Job) -> Path | None:
                 "the config asks for pretraining, but the job brings no pretrained files: run its pretrain first, "
                 "or set pretrain to null"
             )
-        return Path(job.config.encoder.weights) if job.config.encoder.weights else None
+        return weights_of(job)
     for item in pretrained:
         check_file(folder, item)
     places = {(folder / item.path).parent for item in pretrained}
@@ -221,9 +281,9 @@ def _tokens(
     return build_tokens(job.config.tokens, texts, unit, max_length)
 
 
-def _data_read(data: Prepared, trained_rows: int, out: Path) -> DataRead:
+def _data_read(data: Prepared, learnt: EncodedPairs, trained_rows: int, out: Path) -> DataRead:
     valid = data.pairs.only(data.split.valid_rows)
-    parts = [data.tokens.encode(part) for part in (data.learnt, valid, data.test) if part is not None]
+    parts = [learnt, *(data.tokens.encode(part) for part in (valid, data.test) if part is not None)]
     made = json.loads((out / "augment.json").read_text(encoding="utf-8"))
     return DataRead(
         unit=data.tokens.unit,

@@ -1,7 +1,6 @@
 """The objectives of pretraining: guess masked tokens, and what ALBERT and ELECTRA add. Called by run."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from ml.machine import Machine
 from ml.masking import Masked, Masker
 from ml.pair_model import ElectraPair, pad_of
 from ml.pairs import Rows
+from ml.resume import Saves
 from ml.seeds import torch_stream
 from ml.teller import Tell
 from ml.tokens import Tokens
@@ -28,12 +28,20 @@ _AT_ONCE = 2048  # rows that are masked together when masks are drawn once for a
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What is pretrained on. Rows from `len(turned)` pairs on are the same rows with their sides exchanged, when
-    `turned` is not None (a single sentence is its own)."""
+    """N rows to pretrain on. `turns`: behind them, `encoded` holds the same N with their sides exchanged (of a single
+    sentence the same again)."""
 
     encoded: EncodedPairs
-    turned: EncodedPairs | None
     is_pair_N: np.ndarray
+    turns: bool = False
+
+    def __len__(self) -> int:
+        return len(self.is_pair_N)
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """Tokens of each row, special ones counted; turned round it has as many."""
+        return self.encoded.lengths_N[: len(self)]
 
 
 def pretrain(
@@ -45,11 +53,10 @@ def pretrain(
     machine: Machine,
     tell: Tell,
     *,
-    folder: Path | None = None,
-    key: str = "",
+    saves: Saves | None = None,
 ) -> None:
-    """Train `model` in place on `corpus`; `folder` and `key` as in Course."""
-    course = Course("pretrain", corpus.encoded.lengths_N, phase, seed, folder, key)
+    """Train `model` in place on `corpus`; `saves` as in Course."""
+    course = Course("pretrain", corpus.lengths_N, phase, seed, saves)
     train(
         Training(model, pretrain_objective(model, corpus, tokens, phase, seed, machine.device), course, machine, tell)
     )
@@ -89,7 +96,7 @@ class Drawn:
 
     def __init__(self, corpus: Corpus, tokens: Tokens, phase: PretrainConfig, seed: int, device: torch.device) -> None:
         self.corpus, self.device, self.pad_id = corpus, device, pad_of(tokens)
-        self.encoded = corpus.encoded if corpus.turned is None else corpus.encoded.joined(corpus.turned)
+        self.encoded = corpus.encoded
         self.masker = Masker(tokens, phase, torch_stream(seed, "mask"))
         self.turns = torch_stream(seed, "swap")
         self.fixed = None if phase.dynamic else _masked_once(self.encoded, self.masker, self.pad_id)
@@ -98,9 +105,9 @@ class Drawn:
     def __call__(self, rows: Rows) -> Holed:
         """The masked batch of these rows."""
         order_B = np.where(self.corpus.is_pair_N[rows], 0, -1)
-        if self.corpus.turned is not None:
+        if self.corpus.turns:
             turned_B = (torch.rand(len(rows), generator=self.turns) < 0.5).numpy()
-            rows = rows + turned_B * len(self.corpus.encoded)
+            rows = rows + turned_B * len(self.corpus)
             order_B = np.where(order_B == 0, turned_B, order_B)
         batch = make_batch(self.encoded, rows, self.pad_id)
         masked = self._mask(batch)

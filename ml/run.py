@@ -19,12 +19,13 @@ from ml.contract.fingerprint import digest
 from ml.contract.job import Job
 from ml.errors import RunError
 from ml.finetune import finetune
+from ml.kept_corpus import Ready
 from ml.machine import Machine, set_up, started
 from ml.metrics import auc_interval, scores
 from ml.pair_model import ElectraPair, PairClassifier, build_classifier, build_language_model
 from ml.predict import PairsToScore, predict_mean, scoring_on
 from ml.prediction_files import RunScores, write_scores, write_test, write_valid
-from ml.prepare import Prepared, corpus, lessons, prepare, to_score
+from ml.prepare import Prepared, lessons, prepare, ready_corpus, to_score, weights_of
 from ml.pretrain import pretrain
 from ml.seeds import member_seed
 from ml.teller import Tell, tell_artifacts
@@ -34,12 +35,16 @@ from ml.verify import Predictions, verify
 def run(job_path: Path, out: Path, tell: Tell) -> None:
     """Do what `job_path` asks, write artifacts into `out`, tell events. Raises RunError when it cannot be done.
 
-    A training that was stopped goes on from the resume file in `out`, if it is of the same job.
+    A training that was stopped goes on from the newest checkpoint in `out` or among the job's inputs, if it is of the
+    same job.
     """
     begin = time.perf_counter()
     job = read_job(job_path)
     out.mkdir(parents=True, exist_ok=True)
     machine = set_up(job, together=True)
+    for item in job.inputs_of("checkpoint") if not parallel.rank() else ():
+        resume.take(out, job_path.parent / item.path, item.sha256)
+    parallel.from_first(None)  # the others read what it took
     if parallel.rank():
         _train_along(job_path, job, machine, out)
         return
@@ -47,11 +52,10 @@ def run(job_path: Path, out: Path, tell: Tell) -> None:
     if job.kind == "blend":
         tell_artifacts(tell, out, blend(job_path.parent, job, out, tell))
     else:
-        data = prepare(job_path.parent, job, out, tell)
         if job.kind == "pretrain":
-            _pretrain(job, data, machine, out, tell)
+            _pretrain(job_path.parent, job, machine, out, tell)
         else:
-            _finetune(job_path, job, data, machine, out, tell)
+            _finetune(job_path, job, prepare(job_path.parent, job, out, tell), machine, out, tell)
         resume.forget(out)
     tell(Finished(seconds=time.perf_counter() - begin))
 
@@ -68,10 +72,13 @@ def read_job(path: Path) -> Job:
         raise RunError(f"{path} is not a job: {where}: {first['msg']}") from error
 
 
-def _key(job: Job, machine: Machine) -> str:
-    """What a resume file must be of: the same job on the same kind of device; the attempt may be another."""
-    asked = job.model_dump(mode="json", exclude={"attempt", "device", "threads"})
-    return digest({"job": asked, "device": machine.device.type})
+def _saves(job: Job, machine: Machine, out: Path) -> resume.Saves:
+    """Checkpoints in `out`, of the same job on the same kind of device; the attempt may be another."""
+    here = {"attempt", "device", "threads", "data_cache", "checkpoint_seconds"}
+    asked = job.model_dump(mode="json", exclude=here)
+    asked["inputs"] = [item for item in asked["inputs"] if item["role"] != "checkpoint"]
+    key = digest({"job": asked, "device": machine.device.type})
+    return resume.Saves(out, key, job.checkpoint_seconds)
 
 
 def _train_along(job_path: Path, job: Job, machine: Machine, out: Path) -> None:
@@ -82,29 +89,28 @@ def _train_along(job_path: Path, job: Job, machine: Machine, out: Path) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         own = Path(name)
-        data = prepare(job_path.parent, job, own, silent)
         if job.kind == "pretrain":
-            _language_model(job, data, machine, own, out, silent)
+            _language_model(job_path.parent, job, machine, own, out, silent)
         else:
-            _classifier(job_path, job, data, machine, own, out, silent)
+            _classifier(job_path, job, prepare(job_path.parent, job, own, silent), machine, own, out, silent)
 
 
 def _language_model(
-    job: Job, data: Prepared, machine: Machine, own: Path, out: Path, tell: Tell
-) -> PreTrainedModel | ElectraPair:
-    """Train it. `own`: for this process's reports; `out`: where the resume file lies."""
-    texts = corpus(data, job, own, tell)
+    folder: Path, job: Job, machine: Machine, own: Path, out: Path, tell: Tell
+) -> tuple[PreTrainedModel | ElectraPair, Ready]:
+    """Train it; the model, and what it was trained on. `own`: for this process's reports; `out`: for checkpoints."""
+    data = ready_corpus(folder, job, own, tell)
     phase, seed = job.config.pretrain, job.config.seed
-    assert phase is not None  # noqa: S101 - corpus() looked
-    model = build_language_model(job.config, data.tokens, data.start, machine.device, seed)
-    pretrain(model, texts, data.tokens, phase, seed, machine, tell, folder=out, key=_key(job, machine))
-    return model
+    assert phase is not None  # noqa: S101 - ready_corpus() looked
+    model = build_language_model(job.config, data.tokens, weights_of(job), machine.device, seed)
+    pretrain(model, data.corpus, data.tokens, phase, seed, machine, tell, saves=_saves(job, machine, out))
+    return model, data
 
 
-def _pretrain(job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
-    model = _language_model(job, data, machine, out, out, tell)
+def _pretrain(folder: Path, job: Job, machine: Machine, out: Path, tell: Tell) -> None:
+    model, data = _language_model(folder, job, machine, out, out, tell)
     names = save_language_model(out, model, data.tokens, job, data.split)
-    tell_artifacts(tell, out, names + data.reports)
+    tell_artifacts(tell, out, [*names, *data.reports])
 
 
 def _classifier(
@@ -127,8 +133,7 @@ def _classifier(
         seed,
         machine,
         tell,
-        out,
-        _key(job, machine),
+        _saves(job, machine, out),
     )
     return model, weights, valid
 

@@ -26,6 +26,7 @@ from ml.words import segment
 FILES = ("tokenizer.json", "tokenizer_config.json", "tokens.json")
 MOST_UNKNOWN = 0.3  # share of tokens; above it the vocabulary is of another language or of another anonymisation
 _BATCH = 20_000  # sentences handed to Rust at once: bounds the memory of its Encoding objects
+_COUNTED = 1 << 24  # tokens counted at once
 
 Block = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]  # ids of some sentences end to end, and their lengths
 
@@ -128,9 +129,13 @@ class Tokens:
     def unknown_rate(self, *parts: EncodedPairs) -> float:
         """Share of [UNK] among the tokens of `parts`, [CLS] and [SEP] not counted."""
         pad, unk, cls, sep, _ = self.special_ids
-        flat_T = np.concatenate([part.flat_T for part in parts])
-        text_T = flat_T[~np.isin(flat_T, (pad, cls, sep))]
-        return float(np.mean(np.isin(text_T, (unk, *self.unknown_ids)))) if len(text_T) else 0.0
+        counts_V = np.zeros(self.vocab_size, np.int64)
+        for flat_T in (part.flat_T for part in parts):
+            for start in range(0, len(flat_T), _COUNTED):  # bincount copies what it counts
+                counts_V += np.bincount(flat_T[start : start + _COUNTED], minlength=len(counts_V))
+        counts_V[[pad, cls, sep]] = 0
+        unknown = int(counts_V[[unk, *self.unknown_ids]].sum())
+        return unknown / max(1, int(counts_V.sum()))
 
     def save(self, folder: Path) -> None:
         """Write FILES: enough for load(), and for transformers' AutoTokenizer (words: cut by jieba beforehand)."""

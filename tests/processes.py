@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 
 
 class SetUp:
@@ -79,6 +79,10 @@ class SetUp:
         process = self._running.pop(name)
         process.kill()
         process.wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """A signal, without waiting for what it does."""
+        self._running[name].send_signal(number)
 
     def stop(self, name: str) -> int:
         """SIGTERM; the exit code."""

@@ -1,8 +1,12 @@
 """kill -9 in the middle: the run starts again by itself, its scores stand once, and nothing that was said is lost."""
 
+import os
+import shutil
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +47,23 @@ def scores_stand_once(found: dict[str, Any]) -> None:
     assert set(counted.values()) == {1}
 
 
+def predictions(line: SetUp, found: dict[str, Any]) -> bytes:
+    """Of the valid part, to the last bit."""
+    run = found["runs"][-1]["id"]
+    return line.http.get(f"/api/v1/runs/{run}/artifacts/valid_predictions.tsv").raise_for_status().content
+
+
 def test_a_killed_worker(tmp_path: Path) -> None:
-    with at_work(tmp_path) as (line, number):
+    """The run goes on from the last checkpoint that was sent, and ends as one that nobody killed."""
+    with at_work(tmp_path, PAIRBOARD_WORKER_CHECKPOINT_SECONDS="0.2") as (line, number):
         line.kill("worker")
         line.start_worker()
         found = line.finished(number)
         assert len(found["runs"][0]["attempts"]) == 2
         scores_stand_once(found)
+        assert found["runs"][0]["summary"]["resumed"]["step"] > 10
+        whole = line.finished(queue(line, LONGER))
+        assert predictions(line, found) == predictions(line, whole)
 
 
 def test_a_worker_that_never_comes_back(tmp_path: Path) -> None:
@@ -79,10 +93,48 @@ def test_a_killed_web_server(tmp_path: Path) -> None:
 
 
 def test_a_stopped_worker_gives_its_run_back(tmp_path: Path) -> None:
-    """SIGTERM: the run returns to the queue at once, and costs nobody an attempt's lease."""
+    """SIGTERM: the run saves itself and returns to the queue; another worker, which shares nothing with the first, goes
+    on after the very step."""
     with at_work(tmp_path) as (line, number):
         assert line.stop("worker") == 0
-        assert line.experiment(number)["runs"][0]["status"] == "queued"
+        (run,) = line.experiment(number)["runs"]
+        assert run["status"] == "queued"
+        (attempt,) = run["attempts"]
+        assert (attempt["outcome"], attempt["reason"]) == ("returned", "its worker was stopped")
+        saved = run["summary"]["checkpointed"]
+        assert f"Saved at step {saved['step']} of 480" in line.http.get(f"/experiments/{number}").text
+        shutil.rmtree(line.folder / "data" / "worker")
+        line.env["PAIRBOARD_WORKER_NAME"] = "another"
+        line.start_worker()
+        found = line.finished(number)
+        scores_stand_once(found)
+        assert found["runs"][0]["summary"]["resumed"]["step"] == saved["step"]
+        assert f"Went on after step {saved['step']} of 480" in line.http.get(f"/experiments/{number}").text
+
+
+def test_a_second_sigterm_ends_worker_and_trainer_at_once(tmp_path: Path) -> None:
+    with at_work(tmp_path) as (line, number):
+        (trainer,) = trainers(line)
+        os.kill(trainer, signal.SIGSTOP)  # it will not end its step
+        line.signal("worker", signal.SIGTERM)
+        time.sleep(1)
+        begin = time.monotonic()
+        assert line.stop("worker") == 128 + signal.SIGTERM
+        assert time.monotonic() - begin < 5
+        line.until(lambda: not trainers(line), "the trainer to be gone")
+        assert line.experiment(number)["runs"][0]["status"] == "running"  # until the worker is started anew
+        line.start_worker()
+        scores_stand_once(line.finished(number))
+
+
+def trainers(line: SetUp) -> list[int]:
+    """Process ids of trainers that work in the set-up's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cwd").resolve().is_relative_to(line.folder / "data"):
+                found.append(int(entry.name))
+    return found
 
 
 def test_cancelling_stops_the_trainer(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ _SET = {
     # or oneDNN builds its products anew for every width of a batch
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16384",
 }
-GRACE_S = 5.0
+GRACE_S = 15.0  # for a training to end its step and save itself
 LOG_TAIL_LINES = 60
 
 
@@ -72,8 +72,11 @@ class Child:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             yield Failed(reason=f"the trainer ended without a last word ({how})", detail=self.log_tail())
 
-    def stop(self) -> None:
-        """End it: a word first, then by force, and whatever it started with it."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End it: a word first, then by force, and whatever it started with it. at_once: by force."""
+        if at_once:
+            self._signal(signal.SIGKILL)
+            return
         with self._stopping:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):

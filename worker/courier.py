@@ -5,43 +5,55 @@ Runs in a thread of its own beside the trainer, so that the app's absence never 
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
-from ml.contract.events import Artifact, Event, Failed
+from ml.contract.events import Artifact, Checkpointed, Event, Failed
 from worker.client import Away, Client, Rejected, Stale
 from worker.spool import Spool
 
 log = logging.getLogger(__name__)
 BATCH = 200
 LONGEST_PAUSE_S = 10.0
+STOP_S = 10.0  # that a worker which has to go still delivers
+CHECKPOINT_COST = 10.0  # times the seconds that sending a checkpoint took pass before the next is sent
 
 
 class Courier:
-    """Delivers one spool. `on_stop`: the app wants the run stopped; `on_stale`: it is no longer ours."""
+    """Delivers one spool. `on_stop`: the app wants the run stopped; `on_stale`: it is no longer ours; `leaving` is set
+    when the worker has to go."""
 
     def __init__(
-        self, client: Client, spool: Spool, *, on_stop: Callable[[], None], on_stale: Callable[[], None]
+        self,
+        client: Client,
+        spool: Spool,
+        leaving: threading.Event,
+        *,
+        on_stop: Callable[[], None],
+        on_stale: Callable[[], None],
     ) -> None:
         self._client, self._spool = client, spool
+        self._leaving = leaving
         self._run_id, self._token = spool.job.run_id, spool.token
         self._on_stop, self._on_stale = on_stop, on_stale
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self.deliver, name=f"courier-{self._run_id}", daemon=True)
         self._patience = 0.5
+        self._checkpoints_from = 0.0  # time.monotonic()
 
     def start(self) -> None:
         """Deliver in the background."""
         self._thread.start()
 
-    def close(self, give_up: threading.Event) -> bool:
+    def close(self) -> bool:
         """Wait until everything is delivered, or nothing more can be, or the worker has to go. True: all delivered."""
         self._closing.set()
         with self._spool.changed:
             self._spool.changed.notify_all()
-        while self._thread.is_alive() and not give_up.is_set():
+        while self._thread.is_alive() and not self._leaving.is_set():
             self._thread.join(0.2)
-        if self._thread.is_alive():  # the app is away and the worker stops: a few seconds, then the next start goes on
-            self._thread.join(3)
+        if self._thread.is_alive():  # a checkpoint is on its way; or the app is away, and the next start goes on
+            self._thread.join(STOP_S)
         return self._spool.delivered >= self._spool.written
 
     def deliver(self) -> None:
@@ -73,7 +85,25 @@ class Courier:
             if isinstance(event, Artifact):
                 path = self._spool.folder / "out" / event.path
                 self._client.upload(self._run_id, self._token, event.name, path, event.sha256)
+        if checkpoints := [event for event in events if isinstance(event, Checkpointed)]:
+            self._send_checkpoint(checkpoints[-1])
         self._send(first, events)
+
+    def _send_checkpoint(self, event: Checkpointed) -> None:
+        """So that the run can go on elsewhere. A slow link sees few of them, or the events behind would be late, but
+        always the last one of a worker that leaves; what the app refuses costs a line in the log and not the run."""
+        if time.monotonic() < self._checkpoints_from and not self._leaving.is_set():
+            return
+        begin = time.monotonic()
+        try:
+            path = self._spool.folder / "out" / event.path
+            self._client.upload(self._run_id, self._token, event.name, path, event.sha256)
+        except FileNotFoundError:  # a newer one followed while this one waited
+            return
+        except Rejected as error:
+            log.warning("run %s: the app refused the checkpoint of step %s: %s", self._run_id, event.step, error)
+        now = time.monotonic()
+        self._checkpoints_from = now + CHECKPOINT_COST * (now - begin)
 
     def _send(self, first: int, events: tuple[Event, ...]) -> None:
         answer = self._client.send(self._run_id, self._token, first, events)

@@ -8,11 +8,13 @@ a run twice once it outlasts the broker's visibility timeout.)
 import fcntl
 import logging
 import os
+import signal
 import sys
 import threading
 import uuid
 import warnings
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from celery import Celery
@@ -69,12 +71,23 @@ def serve(settings: WorkerSettings) -> None:
     celery = make_celery(settings, carrier)
     presence = threading.Thread(target=_report, args=(settings, carrier), name="presence", daemon=True)
     worker_ready.connect(lambda **_: presence.start(), weak=False)
-    worker_shutting_down.connect(lambda **_: carrier.stop(), weak=False)
+    worker_shutting_down.connect(lambda **_: _stop(carrier), weak=False)
     log.info("%s serves queue %s of %s", settings.worker_name, settings.queue, settings.server)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root may: only JSON is accepted, nothing is unpickled
     options = ["--quiet", "worker", "--pool", "threads", "--concurrency", "1", "--loglevel", "WARNING"]
     options += ["--queues", settings.queue, "--hostname", f"{settings.worker_name}@%h"]
     celery.worker_main([*options, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+def _stop(carrier: Carrier) -> None:
+    """The first SIGTERM: the run saves itself and returns to the queue. A second one ends worker and trainer now."""
+
+    def at_once(number: int, _frame: FrameType | None) -> None:
+        carrier.kill()
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, at_once)
+    carrier.stop()
 
 
 def make_celery(settings: WorkerSettings, carrier: Carrier) -> Celery:

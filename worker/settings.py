@@ -22,6 +22,8 @@ class WorkerSettings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1)
     heartbeat_seconds: float = Field(10, gt=0)
+    checkpoint_seconds: float = Field(60, ge=0, allow_inf_nan=False)  # what a run that loses its worker does again
+    cache_gb: float = Field(50, gt=0, allow_inf_nan=False)  # fetched files and tokenised data, kept for later runs
     broker_url: SecretStr = Field(SecretStr("filesystem://"), validation_alias="PAIRBOARD_BROKER_URL")
     data_dir: Path = Field(Path("pairboard-data"), validation_alias="PAIRBOARD_DATA_DIR")
     queue: str = Field("pairboard", validation_alias="PAIRBOARD_QUEUE")

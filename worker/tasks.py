@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml.contract.events import LAST_EVENTS, Cancelled, Event, Failed, Returned
 from ml.contract.job import Job
+from worker.cache import Cache
 from worker.child import Child
 from worker.client import Away, Client, Rejected, Stale
 from worker.courier import Courier
@@ -24,7 +25,7 @@ class Carrier:
     def __init__(self, settings: WorkerSettings, client: Client) -> None:
         self._settings, self._client = settings, client
         self._attempts = settings.folder / "attempts"
-        self._cache = settings.folder / "cache"
+        self._cache = Cache(settings.folder / "cache", settings.cache_gb)
         self.stopping = threading.Event()
         self._current: Current | None = None
 
@@ -40,7 +41,9 @@ class Carrier:
         except (Away, Rejected) as error:
             log.warning("run %s could not be claimed: %s", run_id, error)  # the sweeper rings again
             return
-        job = claim.job.model_copy(update={"device": self._settings.device, "threads": self._settings.threads})
+        here: dict[str, object] = {"device": self._settings.device, "threads": self._settings.threads}
+        here |= {"data_cache": str(self._cache.data), "checkpoint_seconds": self._settings.checkpoint_seconds}
+        job = claim.job.model_copy(update=here)
         log.info("run %s (%s), attempt %s", job.run_id, job.kind, job.attempt)
         spool = Spool.create(self._attempts, job, claim.token)
         current = self._current = Current(spool, self.stopping)
@@ -50,7 +53,7 @@ class Carrier:
             self._current = None
 
     def _see_through(self, current: "Current") -> None:
-        courier = Courier(self._client, current.spool, on_stop=current.cancel, on_stale=current.abandon)
+        courier = Courier(self._client, current.spool, self.stopping, on_stop=current.cancel, on_stale=current.abandon)
         courier.start()
         try:
             self._fetch(current)
@@ -63,21 +66,26 @@ class Carrier:
         except OSError as error:
             current.spool.append(Failed(reason=f"the worker's disk failed: {error}"))
         current.append_end()
-        if courier.close(self.stopping):
+        if courier.close():
             shutil.rmtree(current.spool.folder, ignore_errors=True)
 
     def _fetch(self, current: "Current") -> None:
         """Every input into the attempt's folder; a file that was fetched once is taken from the cache."""
         job, token = current.spool.job, current.spool.token
-        self._cache.mkdir(parents=True, exist_ok=True)
+        self._cache.make_room()
         for item in job.inputs:
-            kept = self._cache / item.sha256
+            kept = self._cache.place_of(item.sha256)
             pause = 0.5
             while not kept.is_file() and current.stopped_by is None:
                 beside = kept.with_suffix(".new")
                 try:
                     self._client.download(job.run_id, token, item.sha256, beside)
                     beside.replace(kept)
+                except Rejected as error:
+                    if item.role != "checkpoint":
+                        raise
+                    log.warning("run %s: checkpoint %s is not to be had: %s", job.run_id, item.name, error)
+                    break
                 except Away as error:
                     log.warning("run %s waits for an input: %s", job.run_id, error)
                     self.stopping.wait(pause)
@@ -104,6 +112,11 @@ class Carrier:
         if current := self._current:
             current.stop("returned")
 
+    def kill(self) -> None:
+        """The worker has to go now: what is not delivered waits on disk for its next start."""
+        if current := self._current:
+            current.kill()
+
     def deliver_leftovers(self) -> None:
         """After a restart: attempts that had ended are delivered to the last event, the others are dropped."""
         for folder in sorted(self._attempts.glob("*-*")) if self._attempts.is_dir() else []:
@@ -111,7 +124,7 @@ class Carrier:
                 spool = Spool(folder)
                 if spool.ended() and spool.delivered < spool.written:
                     log.info("delivering what %s left: %s events", folder.name, spool.written - spool.delivered)
-                    Courier(self._client, spool, on_stop=_nothing, on_stale=_nothing).deliver()
+                    Courier(self._client, spool, self.stopping, on_stop=_nothing, on_stale=_nothing).deliver()
             except (OSError, ValueError) as error:
                 log.error("the attempt in %s can't be read (%s); its run starts again", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
@@ -135,7 +148,7 @@ class Current:
             self._child = Child(self.spool.folder)
         try:
             for event in self._child.events():
-                if not (self.stopped_by and isinstance(event, Failed)):  # that it was killed is no news
+                if not (self.stopped_by and isinstance(event, Failed | Returned)):  # that it was stopped is no news
                     self.spool.append(event)
         finally:
             self._child.stop()
@@ -158,14 +171,20 @@ class Current:
         self.stop("stale")
 
     def stop(self, why: str) -> None:
-        """End the trainer; the first reason counts."""
+        """End the trainer; the first reason counts. Only a run that goes on elsewhere has something to save."""
         with self._lock:
             if self.stopped_by is not None:
                 return
             self.stopped_by = why
             child = self._child
         if child is not None:
-            threading.Thread(target=child.stop, name="stop-child", daemon=True).start()
+            at_once = {"at_once": why != "returned"}
+            threading.Thread(target=child.stop, kwargs=at_once, name="stop-child", daemon=True).start()
+
+    def kill(self) -> None:
+        """End the trainer by force, whatever it is doing; without the lock, for a signal may have come inside it."""
+        if self._child is not None:
+            self._child.stop(at_once=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from app.runs.models import Attempt, Run, RunEvent
 from ml.contract.events import (
     Artifact,
     Cancelled,
+    Checkpointed,
     DataRead,
     Evaluated,
     Event,
@@ -19,6 +20,7 @@ from ml.contract.events import (
     Failed,
     Finished,
     Progress,
+    Resumed,
     Returned,
     Scored,
     Started,
@@ -81,7 +83,7 @@ def store(
 def _apply(session: Session, run: Run, attempt: Attempt, event: Event, now: datetime) -> None:
     body = event.model_dump(mode="json")
     match event:
-        case Started() | DataRead() | Verified() | Evaluated():
+        case Started() | DataRead() | Resumed() | Checkpointed() | Verified() | Evaluated():
             run.summary = {**({} if isinstance(event, Started) else run.summary or {}), event.type: body}
         case Progress():
             run.progress = body

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.contests import queries as contest_queries
 from app.contests.models import ContestFile
 from app.runs import queries
-from app.runs.models import Run, RunNeed
+from app.runs.models import Artifact, Run, RunNeed
 from ml.contract.experiment import upgrade
 from ml.contract.fingerprint import pretrain_reads
 from ml.contract.job import Job, JobInput, Role, RunKind
@@ -31,6 +31,7 @@ def job_of(session: Session, run: Run) -> Job:
         inputs.append(_pair_file("unlabelled", contest_queries.file_by_id(session, run.unlabelled_file_id)))
     for need, needed in queries.needs_of(session, run.id):
         inputs += _made_by(session, need, needed)
+    inputs += [_made("checkpoint", "checkpoint", saved) for saved in queries.checkpoints_of(session, run.id)]
     return Job(
         run_id=run.id,
         attempt=run.attempt,
@@ -46,16 +47,20 @@ def _made_by(session: Session, need: RunNeed, needed: Run) -> list[JobInput]:
     """The files of another run that this one reads."""
     wanted = _PREDICTIONS.get(need.role)
     return [
-        JobInput(
-            role=cast(Role, need.role),
-            path=f"inputs/{need.label or need.role}/{artifact.name}",
-            name=artifact.name,
-            sha256=artifact.sha256,
-            size=artifact.size,
-        )
+        _made(cast(Role, need.role), need.label or need.role, artifact)
         for artifact in queries.artifacts_of(session, needed)
         if wanted is None or artifact.name in wanted
     ]
+
+
+def _made(role: Role, folder: str, artifact: Artifact) -> JobInput:
+    return JobInput(
+        role=role,
+        path=f"inputs/{folder}/{artifact.name}",
+        name=artifact.name,
+        sha256=artifact.sha256,
+        size=artifact.size,
+    )
 
 
 def _pair_file(role: Role, file: ContestFile) -> JobInput:

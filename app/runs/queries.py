@@ -1,13 +1,19 @@
 """Reads of runs, attempts, events, artifacts and workers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.contests.models import ContestFile
 from app.errors import NotFound
 from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent, RunNeed, Worker
+from ml.contract.events import CHECKPOINT
+
+CHECKPOINTS_KEPT = 2  # of a run: the newest, and the one before should it not do
+_IS_CHECKPOINT = Artifact.name.startswith(CHECKPOINT, autoescape=True)
 
 
 def run(session: Session, run_id: int, *, lock: bool = False) -> Run:
@@ -157,11 +163,37 @@ def event_count(session: Session, attempt_ids: Sequence[int]) -> int:
 
 
 def artifacts_of(session: Session, run: Run) -> Sequence[Artifact]:
-    """The files of the run's latest attempt, by name."""
+    """The files of the run's latest attempt, by name; checkpoints are not among them."""
     query = select(Artifact).join(Attempt, Attempt.id == Artifact.attempt_id)
-    return session.scalars(
-        query.where(Artifact.run_id == run.id, Attempt.number == run.attempt).order_by(Artifact.name)
-    ).all()
+    query = query.where(Artifact.run_id == run.id, Attempt.number == run.attempt, ~_IS_CHECKPOINT)
+    return session.scalars(query.order_by(Artifact.name)).all()
+
+
+def checkpoints_of(session: Session, run_id: int) -> Sequence[Artifact]:
+    """What a run can go on from, the newest first: the last states that its attempts sent."""
+    query = select(Artifact).where(Artifact.run_id == run_id, _IS_CHECKPOINT).order_by(Artifact.id.desc())
+    return session.scalars(query.limit(CHECKPOINTS_KEPT)).all()
+
+
+def needless_checkpoints(session: Session) -> list[Artifact]:
+    """Checkpoints of runs that ended, and of the others all that newer ones followed."""
+    query = select(Artifact, Run.status).join(Run, Run.id == Artifact.run_id).where(_IS_CHECKPOINT)
+    seen: Counter[int] = Counter()
+    needless = []
+    for artifact, status in session.execute(query.order_by(Artifact.id.desc())):
+        seen[artifact.run_id] += 1
+        if status not in ("queued", "running") or seen[artifact.run_id] > CHECKPOINTS_KEPT:
+            needless.append(artifact)
+    return needless
+
+
+def is_named_elsewhere(session: Session, artifact: Artifact) -> bool:
+    """Whether another row names the same bytes, which are stored once."""
+    others = (
+        exists().where(Artifact.sha256 == artifact.sha256, Artifact.id != artifact.id),
+        exists().where(ContestFile.sha256 == artifact.sha256),
+    )
+    return bool(session.scalar(select(or_(*others))))
 
 
 def attempt_artifact(session: Session, attempt_id: int, name: str) -> Artifact | None:

@@ -14,7 +14,7 @@ from app.runs import graph, lifecycle, queries
 from app.runs.intake import require_current
 from app.runs.jobs import job_of
 from app.runs.models import Artifact, Attempt, Run, Worker
-from app.storage import Stored
+from app.storage import Storage, Stored
 from ml.contract.job import Job
 
 #: a worker that has not reported for this long is taken as away
@@ -90,6 +90,14 @@ def _lose(session: Session, attempt: Attempt, now: datetime, reason: str) -> Non
     if attempt.outcome:
         return
     lifecycle.return_to_queue(session, run, attempt, "lost", now, reason)
+
+
+def discard_checkpoints(session: Session, storage: Storage) -> None:
+    """Free the disk of checkpoints that nobody will go on from. One that came just now waits for the next time."""
+    for artifact in queries.needless_checkpoints(session):
+        if queries.is_named_elsewhere(session, artifact) or storage.forget(artifact.sha256):
+            session.delete(artifact)
+            session.flush()
 
 
 def cancel_experiment(session: Session, experiment: Experiment) -> None:

@@ -12,6 +12,9 @@ from ml.contract.job import RunKind
 from ml.contract.scores import Scores
 from ml.contract.strict import Strict
 
+#: how the names of files begin that a training is saved in
+CHECKPOINT = "checkpoint-"
+
 
 class Started(Strict):
     """First event: where and with what the run works."""
@@ -95,6 +98,27 @@ class Artifact(Strict):
     size: int = Field(ge=0)
 
 
+class Checkpointed(Strict):
+    """The training's whole state was saved, to go on from. `path` and the file as in Artifact; one that is gone before
+    the worker came to it was followed by a newer one."""
+
+    type: Literal["checkpointed"] = "checkpointed"
+    step: int = Field(ge=1)
+    total_steps: int = Field(ge=1)
+    name: str = Field(pattern=rf"^{CHECKPOINT}\d+\.safetensors$")
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Resumed(Strict):
+    """The training goes on from a checkpoint: what comes before this step is not done again."""
+
+    type: Literal["resumed"] = "resumed"
+    step: int = Field(ge=1)
+    total_steps: int = Field(ge=1)
+
+
 class Verified(Strict):
     """A fresh process loaded the checkpoint and its predictions were the same to the bit."""
 
@@ -153,6 +177,8 @@ Event = Annotated[
     | Progress
     | Evaluated
     | Artifact
+    | Checkpointed
+    | Resumed
     | Verified
     | Scored
     | Finished

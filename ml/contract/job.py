@@ -10,7 +10,7 @@ from ml.contract.pair_file import PairFileLayout
 from ml.contract.strict import Strict
 
 RunKind = Literal["pretrain", "finetune", "blend"]
-Role = Literal["train", "test", "unlabelled", "pretrained", "member", "teacher"]
+Role = Literal["train", "test", "unlabelled", "pretrained", "member", "teacher", "checkpoint"]
 
 
 class JobInput(Strict):
@@ -40,6 +40,7 @@ class Job(Strict):
     role unlabelled: pairs to pretrain on, laid out as a test file.
     role pretrained: the files of a finished pretrain run (weights, config, vocabulary), all in one folder.
     role member: predictions and scores that a blend is made of, one folder a member, in order.
+    role checkpoint: states that earlier attempts saved, the newest first, to go on from.
     role teacher: the out-of-fold predictions (valid_predictions.tsv) that soft labels come from.
     """
 
@@ -52,6 +53,10 @@ class Job(Strict):
     repeat: int = Field(0, ge=0, description="which of the repeats, from 0")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads of torch; null: the machine's physical cores")
+    checkpoint_seconds: float = Field(60, ge=0, description="between two saves of a training; 0: after each step")
+    data_cache: str | None = Field(
+        None, description="folder of this machine that keeps a pretrain's tokenised data for the next; null: none"
+    )
 
     def inputs_of(self, role: Role) -> tuple[JobInput, ...]:
         """The inputs with this role, in order."""

@@ -1,6 +1,9 @@
 """The one training loop: the loss falls, a broken loss stops it, it goes on where it was stopped."""
 
+import hashlib
 import math
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,14 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ml import loop, resume
+from ml import resume, stopping
 from ml.averaging import Keeper
+from ml.contract.events import Checkpointed, Event
 from ml.contract.experiment import FinetuneConfig
 from ml.contract.training_config import Phase
 from ml.errors import RunError
 from ml.loop import Course, Training, train
 from ml.machine import Machine
 from ml.optim import Lookahead, learning_rate, make_optimizer
+from ml.resume import Saves
 
 
 class Toy(nn.Module):
@@ -58,7 +63,8 @@ class ToyObjective:
 
 def course(folder: Path | None = None, **phase: object) -> Course:
     asked = {"learning_rate": 0.05, "batch_size": 10, "num_train_epochs": 5, **phase}
-    return Course("finetune", np.full(100, 8), FinetuneConfig.model_validate(asked), 1, folder, "toy")
+    saves = Saves(folder, "toy", 0.0) if folder else None
+    return Course("finetune", np.full(100, 8), FinetuneConfig.model_validate(asked), 1, saves)
 
 
 def training(cpu: Machine, told: list, asked: Course, change: object = None, evaluate: object = None) -> Training:
@@ -226,7 +232,7 @@ VARIANTS: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("phase", VARIANTS)
 def test_a_stopped_training_goes_on_with_the_same_numbers(
-    cpu: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: dict[str, object]
+    cpu: Machine, tmp_path: Path, phase: dict[str, object]
 ) -> None:
     """Stopped in the middle of a pass and started anew, it ends with the same weights to the bit as one that ran."""
     values = [0.5, 0.7, 0.6, 0.65, 0.66]
@@ -246,12 +252,14 @@ def test_a_stopped_training_goes_on_with_the_same_numbers(
         train(made)
         return made.keeper.results(), made
 
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
     whole, first = run(None, None)
     interrupted = tmp_path / "interrupted"
     with pytest.raises(Stop):
         run(interrupted, 27)
-    resumed, second = run(interrupted, None)
+    elsewhere = tmp_path / "elsewhere"  # another machine has the checkpoint and nothing else
+    newest = max(interrupted.glob("checkpoint-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    resume.take(elsewhere, newest, hashlib.sha256(newest.read_bytes()).hexdigest())
+    resumed, second = run(elsewhere, None)
     assert len(resumed) == len(whole)
     for one, two in zip(whole, resumed, strict=True):
         assert one.keys() == two.keys()
@@ -261,6 +269,37 @@ def test_a_stopped_training_goes_on_with_the_same_numbers(
         assert all(torch.equal(a, b) for a, b in zip(first.optimizer.slow, second.optimizer.slow, strict=True))
 
 
+def test_sigterm_ends_a_training_after_its_step(cpu: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saved, told, and gone on with to the same weights."""
+    whole = training(cpu, [], course())
+    train(whole)
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(stopping, "_asked", False)
+    try:
+        stopping.listen()
+        told: list[Event] = []
+        steps = [0]
+
+        def hit(loss: Tensor) -> Tensor:
+            steps[0] += 1
+            if steps[0] == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return loss
+
+        with pytest.raises(stopping.Stopped, match=f"after step 7 of {whole.course.total_steps}"):
+            train(training(cpu, told, course(tmp_path), hit))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    saved = [event for event in told if isinstance(event, Checkpointed)][-1]
+    content = (tmp_path / saved.path).read_bytes()
+    assert (saved.step, saved.size, saved.sha256) == (7, len(content), hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(stopping, "_asked", False)
+    rest = training(cpu, [], course(tmp_path))
+    train(rest)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[name])
+
+
 def test_a_torn_or_foreign_resume_file_is_not_used(tmp_path: Path) -> None:
     state = resume.State({"a/x": torch.arange(4.0)}, {"job": "toy", "step": 3})
     resume.save(tmp_path, state)
@@ -268,12 +307,25 @@ def test_a_torn_or_foreign_resume_file_is_not_used(tmp_path: Path) -> None:
     assert found is not None
     assert torch.equal(found.part("a")["x"], torch.arange(4.0))
     assert resume.load(tmp_path, "another job") is None
-    path = tmp_path / resume.NAME
+    path = tmp_path / "checkpoint-3.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert resume.load(tmp_path, "toy") is None
     path.write_bytes(content[:-5])
     assert resume.load(tmp_path, "toy") is None
+
+    for step in (4, 10, 9):  # by number, not by name or by when they were written
+        resume.save(tmp_path, resume.State(state.tensors, {"job": "toy", "step": step}))
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [
+        *("checkpoint-10.safetensors", "checkpoint-9.safetensors")
+    ]
+    found = resume.load(tmp_path, "toy")
+    assert found is not None
+    assert found.facts["step"] == 10
+    (tmp_path / "checkpoint-10.safetensors").write_bytes(content)
+    found = resume.load(tmp_path, "toy")
+    assert found is not None
+    assert found.facts["step"] == 9, "the one before a torn one"
     resume.forget(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

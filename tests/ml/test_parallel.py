@@ -61,7 +61,9 @@ def test_the_losses_of_one_process(kind: str, workplace: SimpleNamespace, toy_ro
     for processes in (1, 2):
         config = tiny_config(**{**changes, stage: {**changes[stage], "num_processes": processes}})
         folder = f"with-{processes}"
-        code, told[processes] = workplace.run(workplace.job(stage, config, inputs, threads=2), folder)
+        kept = str(workplace.folder / f"kept-{processes}")  # the second process opens what the first one makes
+        job = workplace.job(stage, config, inputs, threads=2, data_cache=kept)
+        code, told[processes] = workplace.run(job, folder)
         assert code == 0, told[processes][-1]
         assert sum(event.type == "finished" for event in told[processes]) == 1
     one, two = (losses(told[processes]) for processes in (1, 2))
@@ -87,10 +89,9 @@ def evaluations(events: list) -> list[float]:
 #: saves at each look at the clock; with "stop" the first process ends after its first save, and torchrun ends all
 SAVING = """
 import sys
-from ml import loop, resume
+from ml import resume
 from ml.__main__ import main
 
-loop.SECONDS_BETWEEN_SAVES = 0.0
 save = resume.save
 
 def save_and_stop(folder, state):
@@ -108,7 +109,7 @@ def test_a_stopped_training_goes_on(workplace: SimpleNamespace, toy_rows: Rows, 
     """To the bit, with each process's own dropout."""
     inputs = [workplace.put("train", "train.tsv", toy_rows(300), workplace.train_layout)]
     config = tiny_config(pretrain=None, finetune={"max_steps": 50, "batch_size": 32, "num_processes": 2})
-    job = workplace.job("finetune", config, inputs, threads=2)
+    job = workplace.job("finetune", config, inputs, threads=2, checkpoint_seconds=0)
     script = workplace.folder / "saving.py"
     script.write_text(SAVING)
 
@@ -123,7 +124,7 @@ def test_a_stopped_training_goes_on(workplace: SimpleNamespace, toy_rows: Rows, 
     assert '"finished"' not in stopped.stdout
     told = started("parts", "go on")
     assert told.returncode == 0, told.stderr
-    assert "goes on after step 20 of 50" in told.stdout
+    assert '{"type":"resumed","step":20,"total_steps":50}' in told.stdout
     models = [(workplace.folder / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert models[0] == models[1]
 

@@ -19,10 +19,10 @@ from transformers import (
     AutoTokenizer,
 )
 
-from ml import checkpoint, loop
+from ml import checkpoint
 from ml import finetune as finetune_module
 from ml import pretrain as pretrain_module
-from ml.contract.events import Artifact
+from ml.contract.events import EVENT, Artifact
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
 from ml.errors import RunError
@@ -239,7 +239,10 @@ def test_it_dies_with_its_parent(workplace: SimpleNamespace, inputs: list[dict],
         while '"progress"' not in child.stdout.readline():
             assert child.poll() is None
         child.stdin.close()
-        assert child.wait(timeout=10) == -signal.SIGTERM
+        rest = [EVENT.validate_json(line) for line in child.stdout]
+        assert child.wait(timeout=10) == 128 + signal.SIGTERM
+    assert [event.type for event in rest[-2:]] == ["checkpointed", "returned"]
+    assert (workplace.folder / "out" / rest[-2].path).stat().st_size == rest[-2].size
 
 
 def test_masked_lm_comes_back(workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config) -> None:
@@ -262,7 +265,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     """Stopped in the middle, started again in the same folder: every file as if it had run through."""
     phases = {"pretrain": {"lookahead_steps": 3, "swap": True}, "finetune": {"num_train_epochs": 2, "averaging": "ema"}}
     config = tiny_config(**{**phases, **({} if kind == "pretrain" else {"pretrain": None})}, augment={"swap": "random"})
-    job = workplace.job(kind, config, inputs)
+    job = workplace.job(kind, config, inputs, checkpoint_seconds=0)
     whole, again = workplace.folder / "whole", workplace.folder / "again"
     start(job, whole)
 
@@ -275,14 +278,13 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
         return loss(self, batch)
 
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
     with monkeypatch.context() as torn:
         torn.setattr(module, "loss", dies)
         with pytest.raises(KeyboardInterrupt):
             start(job, again)
-    assert (again / "resume.safetensors").is_file()
+    assert [path.name for path in again.glob("checkpoint-7.*")] != []
     events = start(job, again)
-    assert any("goes on after step 7" in event.message for event in events if event.type == "log")
+    assert [event.step for event in events if event.type == "resumed"] == [7]
     assert sorted(path.name for path in again.iterdir()) == sorted(path.name for path in whole.iterdir())
     for path in sorted(whole.iterdir()):
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name

@@ -1,12 +1,13 @@
 """Events wait on disk until the app has them: the app away, a torn line, a refusal, a stale attempt."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ml.contract.events import Artifact, Cancelled, Event, EventAnswer, Failed, Finished, Log
+from ml.contract.events import Artifact, Cancelled, Checkpointed, Event, EventAnswer, Failed, Finished, Log
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
 from worker.client import Away, Client, Rejected, Stale
@@ -23,6 +24,7 @@ class FakeApp:
         self.failures, self.stop = list(failures), stop
         self.events: list[Event] = []
         self.files: list[str] = []
+        self.refused: set[str] = set()
 
     def send(self, run_id: int, token: str, first: int, events: tuple[Event, ...]) -> EventAnswer:
         """Store consecutive events, replays ignored."""
@@ -34,8 +36,10 @@ class FakeApp:
         return EventAnswer(stored=len(self.events), stop=self.stop)
 
     def upload(self, run_id: int, token: str, name: str, path: Path, sha256: str) -> None:
-        """Take a file."""
-        assert path.is_file()
+        """Take a file, or refuse it."""
+        path.read_bytes()
+        if name in self.refused:
+            raise Rejected("413 too large")
         self.files.append(name)
 
 
@@ -45,10 +49,11 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def deliver(spool: Spool, app: Any, **heard: Any) -> Courier:
-    courier = Courier(app, spool, on_stop=heard.get("stop", lambda: None), on_stale=heard.get("stale", lambda: None))
+    stop, stale = heard.get("stop", lambda: None), heard.get("stale", lambda: None)
+    courier = Courier(app, spool, heard.get("leaving", threading.Event()), on_stop=stop, on_stale=stale)
     courier._patience = 0.01
     courier.start()
-    assert courier.close(threading.Event()) or "stale" in heard or "stop" in heard
+    assert courier.close() or "stale" in heard or "stop" in heard
     return courier
 
 
@@ -79,6 +84,63 @@ def test_everything_arrives_once_in_order_though_the_app_was_away(spool: Spool) 
     assert app.events == said
     assert app.files[-1:] == ["model.safetensors"]
     assert spool.delivered == len(said)
+
+
+def saved(spool: Spool, *steps: int) -> list[Event]:
+    """Checkpoints of these steps, their files in the spool."""
+    (spool.folder / "out").mkdir(exist_ok=True)
+    events: list[Event] = []
+    for step in steps:
+        name = f"checkpoint-{step}.safetensors"
+        (spool.folder / "out" / name).write_bytes(b"state")
+        events.append(Checkpointed(step=step, total_steps=9, name=name, path=name, sha256="ab" * 32, size=5))
+    return events
+
+
+def test_of_several_checkpoints_the_newest_is_sent(spool: Spool) -> None:
+    said = [*saved(spool, 1, 2, 3), Finished(seconds=1)]
+    (spool.folder / "out" / "checkpoint-1.safetensors").unlink()  # the trainer keeps two
+    for event in said:
+        spool.append(event)
+    app = FakeApp()
+    deliver(spool, app)
+    assert app.files == ["checkpoint-3.safetensors"]
+    assert app.events == said
+
+
+def test_a_slow_link_sees_few_checkpoints_but_the_last_of_a_worker_that_leaves(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.courier.CHECKPOINT_COST", 1e12)
+    app, leaving = FakeApp(), threading.Event()
+    courier = Courier(app, spool, leaving, on_stop=lambda: None, on_stale=lambda: None)  # type: ignore[arg-type]
+    courier.start()
+    for step in (1, 2, 3):
+        leaving.set() if step == 3 else None
+        spool.append(*saved(spool, step))
+        while spool.delivered < step:
+            time.sleep(0.01)
+    assert app.files == ["checkpoint-1.safetensors", "checkpoint-3.safetensors"]
+    assert courier.close()
+
+
+def test_a_refused_checkpoint_costs_the_run_nothing(spool: Spool) -> None:
+    (file,) = saved(spool, 1)
+    for event in (file, Finished(seconds=1)):
+        spool.append(event)
+    app = FakeApp()
+    app.refused = {"checkpoint-1.safetensors"}
+    deliver(spool, app)
+    assert app.events == [file, Finished(seconds=1)]
+
+
+def test_a_checkpoint_that_is_gone_was_followed_by_a_newer_one(spool: Spool) -> None:
+    (file,) = saved(spool, 1)
+    (spool.folder / "out" / "checkpoint-1.safetensors").unlink()
+    spool.append(file)
+    app = FakeApp()
+    deliver(spool, app)
+    assert (app.events, app.files) == ([file], [])
 
 
 def test_a_stale_attempt_stops_its_trainer_and_is_dropped(spool: Spool) -> None:
