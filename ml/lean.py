@@ -199,8 +199,15 @@ class _Linear(torch.autograd.Function):
         return gradient @ weight, gradient.t() @ states, gradient.sum(0)
 
 
-def _linear(states_TD: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def has_products(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is there and multiplies `dtype` on this processor: bfloat16 it refuses on x86 without AVX512."""
     if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _linear(states_TD: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if not has_products(states_TD.dtype):
         return nn.functional.linear(states_TD, weight.to(states_TD.dtype), bias.to(states_TD.dtype))
     product: Tensor = _Linear.apply(states_TD, weight.to(states_TD.dtype), bias.to(states_TD.dtype))
     return product

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from ml.batches import Batch
-from ml.lean import embed, lean_encoders, mix, padding_mask
+from ml.lean import embed, has_products, lean_encoders, mix, padding_mask
 from ml.relative_attention import RELATIVE
 
 
@@ -42,7 +42,7 @@ class ScoringPass:
 def scored_by(encoder: Any, dtype: torch.dtype, *, lean: bool) -> Iterator[None]:
     """Inside, `encoder` scores with products in `dtype`: by the lean pass if that is wanted and it is shaped for it, by
     transformers' otherwise. Its weights must not change meanwhile."""
-    if lean and encoder in lean_encoders(encoder) and torch.backends.mkldnn.is_available():
+    if lean and encoder in lean_encoders(encoder) and has_products(dtype):
         encoder.scoring_pass = ScoringPass(dtype, tuple(_cast(layer, dtype) for layer in encoder.encoder.layer))
     else:
         encoder.scoring_pass = dtype
