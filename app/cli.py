@@ -84,9 +84,20 @@ def web(die: DieWithParent = False) -> None:
 
 
 @cli.command()
-def worker() -> None:
-    """Run one worker alone. It needs PAIRBOARD_WORKER_SERVER, PAIRBOARD_WORKER_TOKEN and PAIRBOARD_BROKER_URL."""
-    os.execv(sys.executable, [sys.executable, "-m", "worker"])  # noqa: S606 - a program of our own; app never imports it
+def worker(
+    server: Annotated[str, typer.Option(help="address of the app")] = "",
+    token_: Annotated[str, typer.Option("--token", help="`pairboard token add NAME --scope worker` prints one")] = "",
+    queues: Annotated[str, typer.Option(help="queues to listen on, divided by commas")] = "",
+    gpu: Annotated[int | None, typer.Option(min=0, help="number of the card that it has for itself")] = None,
+    name: Annotated[str, typer.Option(help="its name in the app; default: the host's, and the card's")] = "",
+) -> None:
+    """Run one worker alone, on any machine that reaches the app and the broker (PAIRBOARD_BROKER_URL).
+
+    Each option is also a variable: PAIRBOARD_WORKER_SERVER, _TOKEN, _QUEUES, _GPU, _NAME.
+    """
+    given = {"SERVER": server, "TOKEN": token_, "QUEUES": queues, "GPU": "" if gpu is None else str(gpu), "NAME": name}
+    env = {**os.environ, **{f"PAIRBOARD_WORKER_{key}": value for key, value in given.items() if value}}
+    os.execve(sys.executable, [sys.executable, "-m", "worker"], env)  # noqa: S606 - a program of our own
 
 
 @cli.command()

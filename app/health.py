@@ -8,7 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import Database, clock
 from app.queue import Doorbell
-from app.runs import queries, service
+from app.runs import queries, queue_queries
+from app.runs.worker_service import WORKER_AWAY
 
 router = APIRouter(tags=["health"])
 
@@ -33,8 +34,8 @@ def health(request: Request, response: Response) -> Health:
     workers = queued = 0
     try:
         with database.reading() as session:
-            workers = len(queries.workers_seen(session, clock(session) - service.WORKER_AWAY))
-            queued = queries.queued_count(session)
+            workers = len(queries.workers_seen(session, clock(session) - WORKER_AWAY))
+            queued = queue_queries.queued_count(session)
         state = "ok"
     except SQLAlchemyError as error:
         state = f"unreachable ({type(error).__name__})"

@@ -16,13 +16,13 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 TASK = "pairboard.run"
+Bell = tuple[int, str]  # a run and the queue it waits in
 
 
 class Doorbell:
-    """Sends `pairboard.run(run_id)` to the workers' queue."""
+    """Sends `pairboard.run(run_id)` to the run's queue. Who hears it asks the app what goes first."""
 
     def __init__(self, settings: Settings) -> None:
-        self.queue = settings.queue
         self.celery = Celery("pairboard", broker=settings.broker_url.get_secret_value())
         self.celery.conf.update(
             task_default_queue=settings.queue,
@@ -31,11 +31,12 @@ class Doorbell:
             broker_transport_options=transport_options(settings.broker_url.get_secret_value(), settings.data_dir),
         )
 
-    def ring(self, run_ids: Iterable[int]) -> bool:
-        """Ring for each run. False, and a warning in the log, when the broker is away: the sweeper comes back to it."""
+    def ring(self, bells: Iterable[Bell]) -> bool:
+        """Ring for each run in its queue. False, and a warning in the log, when the broker is away: the sweeper comes
+        back to it."""
         try:
-            for run_id in run_ids:
-                self.celery.send_task(TASK, args=[run_id], queue=self.queue, retry=False)
+            for run_id, name in bells:
+                self.celery.send_task(TASK, args=[run_id], queue=name, retry=False)
         except (OperationalError, OSError) as error:
             log.warning("the broker does not answer (%s); queued runs wait until it does", error)
             return False
@@ -66,12 +67,12 @@ def transport_options(broker_url: str, data_dir: Path) -> dict[str, object]:
     }
 
 
-def later(session: Session, run_id: int) -> None:
-    """Ring for this run once the session has been committed."""
-    session.info.setdefault("ring", []).append(run_id)
+def later(session: Session, run_id: int, name: str) -> None:
+    """Ring for this run in this queue once the session has been committed."""
+    session.info.setdefault("ring", []).append((run_id, name))
 
 
-def noted(session: Session) -> list[int]:
-    """The run ids noted in this session, oldest first; forgets them."""
-    ids: list[int] = session.info.pop("ring", [])
-    return list(dict.fromkeys(ids))
+def noted(session: Session) -> list[Bell]:
+    """The bells noted in this session, oldest first; forgets them."""
+    bells: list[Bell] = session.info.pop("ring", [])
+    return list(dict.fromkeys(bells))

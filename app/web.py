@@ -31,9 +31,9 @@ def _session(request: Request) -> Iterator[Session]:
         return
     with database.writing() as session:
         yield session
-    if ids := queue.noted(session):
+    if bells := queue.noted(session):
         doorbell: queue.Doorbell = request.app.state.doorbell
-        doorbell.ring(ids)
+        doorbell.ring(bells)
 
 
 def _settings(request: Request) -> Settings:

@@ -14,6 +14,7 @@ from app.experiments import service as experiments
 from app.experiments.models import Experiment
 from app.runs import service as runs
 from app.runs.models import Run
+from app.runs.placement import Placement
 from app.storage import Storage
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.pair_file import FileKind
@@ -66,12 +67,16 @@ def make_file(
 
 
 def make_experiment(
-    session: Session, contest: Contest, name: str = "first", config: ExperimentConfig | None = None
+    session: Session,
+    contest: Contest,
+    name: str = "first",
+    config: ExperimentConfig | None = None,
+    placement: Placement | None = None,
 ) -> tuple[Experiment, list[Run]]:
     """A queued experiment of TINY size; its contest needs a train file."""
     config = config or ExperimentConfig.model_validate(TINY)
     experiment = experiments.create(session, contest, name=name, config=config)
-    return experiment, runs.enqueue(session, experiment)
+    return experiment, runs.enqueue(session, experiment, placement)
 
 
 def storage_in(folder: Path) -> Storage:

@@ -144,3 +144,32 @@ def test_cancelling_stops_the_trainer(tmp_path: Path) -> None:
         line.until(lambda: line.experiment(number)["status"] == "cancelled", "the run to be cancelled")
         after = queue(line, {**TINY, "pretrain": None})
         scores_stand_once(line.finished(after))  # the worker is free again
+
+
+def test_a_worker_of_its_queue_takes_what_is_urgent_first(tmp_path: Path) -> None:
+    """Through the real broker: one worker on two queues, started when three experiments wait; a second one drains."""
+    tiny = {**TINY, "pretrain": None}
+    with set_up(tmp_path, PAIRBOARD_WORKER_QUEUES="night,pairboard") as line:
+        line.start_web()
+        make_contest(line)
+        numbers = {}
+        for name, asked in (("plain", {}), ("night", {"queue": "night"}), ("urgent", {"priority": 10})):
+            body = {"name": name, "config": {**tiny, "seed": len(name)}, "placement": asked}
+            made = line.http.post("/api/v1/contests/oppo/experiments", json=body).raise_for_status().json()
+            numbers[name] = made["id"]
+        reasons = {item["reason"] for item in line.http.get("/api/v1/queue").json()["waiting"]}
+        assert reasons == {"no worker is connected: start one with `pairboard worker`"}
+        line.start_worker()
+        found = {name: line.finished(number)["runs"][0] for name, number in numbers.items()}
+        assert sorted(found, key=lambda name: str(found[name]["started_at"])) == ["urgent", "plain", "night"]
+        (worker,) = line.http.get("/api/v1/workers").json()
+        assert worker["queues"] == ["night", "pairboard"]
+        assert worker["machine"]["hardware"]["memory_used_bytes"] > 0
+        assert line.http.patch(f"/api/v1/workers/{worker['name']}", json={"draining": True}).is_success
+        after = queue(line, tiny)
+        line.until(
+            lambda: "is draining" in line.http.get("/api/v1/queue").json()["waiting"][0]["reason"],
+            "the reason to be told",
+        )
+        assert line.http.patch(f"/api/v1/workers/{worker['name']}", json={"draining": False}).is_success
+        scores_stand_once(line.finished(after))  # rung for again by the sweeper

@@ -8,6 +8,7 @@ import httpx2
 from pydantic import BaseModel
 
 from ml.contract.events import Event, EventAnswer, EventBatch
+from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
 
 CHUNK = 1 << 20
@@ -36,19 +37,21 @@ class Claim(BaseModel):
 class Client:
     """One connection pool to the app. Thread-safe."""
 
-    def __init__(self, server: str, worker_token: str, worker: str, boot_id: str) -> None:
+    def __init__(self, server: str, worker_token: str, worker: str, boot_id: str, queues: list[str]) -> None:
         self._http = httpx2.Client(base_url=f"{server.rstrip('/')}/api/v1", timeout=httpx2.Timeout(30, connect=5))
         self._worker_token = worker_token
-        self._who = {"worker": worker, "boot_id": boot_id}
+        self._who = {"worker": worker, "boot_id": boot_id, "queues": queues}
 
-    def report(self, busy_run_id: int | None) -> None:
+    def report(self, busy_run_id: int | None, machine: WorkerMachine) -> None:
         """This worker lives, idle or busy."""
-        self._call("POST", "/workers/heartbeat", self._worker_token, json={**self._who, "busy_run_id": busy_run_id})
+        told = {**self._who, "busy_run_id": busy_run_id, "machine": machine.model_dump(mode="json")}
+        self._call("POST", "/workers/heartbeat", self._worker_token, json=told)
 
-    def claim(self, run_id: int) -> Claim:
-        """Take a run. Raises Stale when it is not to be had."""
-        answer = self._call("POST", f"/runs/{run_id}/claim", self._worker_token, json=self._who)
-        return Claim.model_validate_json(answer.content)
+    def claim(self, machine: WorkerMachine) -> Claim | None:
+        """Take the run that goes first; None when there is nothing for us."""
+        told = {**self._who, "machine": machine.model_dump(mode="json")}
+        answer = self._call("POST", "/workers/claim", self._worker_token, json=told)
+        return None if answer.status_code == 204 else Claim.model_validate_json(answer.content)
 
     def heartbeat(self, run_id: int, token: str) -> EventAnswer:
         """The attempt lives even when ml is silent."""

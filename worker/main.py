@@ -65,17 +65,20 @@ def hold_name(settings: WorkerSettings) -> IO[str]:
 
 def serve(settings: WorkerSettings) -> None:
     """Deliver what an earlier process left, then wait for the doorbell until SIGTERM."""
-    client = Client(settings.server, settings.token.get_secret_value(), settings.worker_name, uuid.uuid4().hex)
+    if settings.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(settings.gpu)  # of the trainers that we start
+    token, boot_id = settings.token.get_secret_value(), uuid.uuid4().hex
+    client = Client(settings.server, token, settings.worker_name, boot_id, settings.queue_names)
     carrier = Carrier(settings, client)
     carrier.deliver_leftovers()  # before the first report: that one frees what this name held
     celery = make_celery(settings, carrier)
     presence = threading.Thread(target=_report, args=(settings, carrier), name="presence", daemon=True)
     worker_ready.connect(lambda **_: presence.start(), weak=False)
     worker_shutting_down.connect(lambda **_: _stop(carrier), weak=False)
-    log.info("%s serves queue %s of %s", settings.worker_name, settings.queue, settings.server)
+    log.info("%s serves %s of %s", settings.worker_name, ", ".join(settings.queue_names), settings.server)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root may: only JSON is accepted, nothing is unpickled
     options = ["--quiet", "worker", "--pool", "threads", "--concurrency", "1", "--loglevel", "WARNING"]
-    options += ["--queues", settings.queue, "--hostname", f"{settings.worker_name}@%h"]
+    options += ["--queues", ",".join(settings.queue_names), "--hostname", f"{settings.worker_name}@%h"]
     celery.worker_main([*options, "--without-gossip", "--without-mingle", "--without-heartbeat"])
 
 
@@ -95,7 +98,7 @@ def make_celery(settings: WorkerSettings, carrier: Carrier) -> Celery:
     broker = settings.broker_url.get_secret_value()
     celery = Celery("pairboard-worker", broker=broker)
     celery.conf.update(
-        task_default_queue=settings.queue,
+        task_default_queue=settings.queue_names[0],
         task_ignore_result=True,
         task_acks_late=False,
         worker_prefetch_multiplier=1,
@@ -110,7 +113,8 @@ def make_celery(settings: WorkerSettings, carrier: Carrier) -> Celery:
 
     @celery.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
     def run(run_id: int) -> None:
-        carrier.carry(run_id)
+        log.debug("the bell rang for run %s", run_id)
+        carrier.carry()
 
     return celery
 

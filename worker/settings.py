@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_QUEUE = r"[A-Za-z0-9_-]{1,60}"
+
 
 class WorkerSettings(BaseSettings):
     """PAIRBOARD_WORKER_<FIELD>. Broker, queue and data folder are the app's own variables."""
@@ -26,6 +28,8 @@ class WorkerSettings(BaseSettings):
     cache_gb: float = Field(50, gt=0, allow_inf_nan=False)  # fetched files and tokenised data, kept for later runs
     broker_url: SecretStr = Field(SecretStr("filesystem://"), validation_alias="PAIRBOARD_BROKER_URL")
     data_dir: Path = Field(Path("pairboard-data"), validation_alias="PAIRBOARD_DATA_DIR")
+    queues: str = Field("", pattern=rf"^({_QUEUE}(,{_QUEUE})*)?$")  # divided by commas; empty: the app's own queue
+    gpu: int | None = Field(None, ge=0)  # the card that this worker has for itself
     queue: str = Field("pairboard", validation_alias="PAIRBOARD_QUEUE")
 
     @field_validator("token")
@@ -39,8 +43,14 @@ class WorkerSettings(BaseSettings):
 
     @property
     def worker_name(self) -> str:
-        """The name under which the app knows this worker; the host's unless set."""
-        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:80].lstrip("._-") or "worker"
+        """The name under which the app knows this worker; the host's (and the card's, if it has one) unless set."""
+        host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:80].lstrip("._-") or "worker"
+        return self.name or (host if self.gpu is None else f"{host}-gpu{self.gpu}")
+
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues that it listens on."""
+        return list(dict.fromkeys(self.queues.split(","))) if self.queues else [self.queue]
 
     @property
     def folder(self) -> Path:

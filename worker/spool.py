@@ -54,6 +54,12 @@ class Spool:
             self.written += 1
             self.changed.notify_all()
 
+    def append_before_end(self, event: Event) -> None:
+        """The same for an event of the worker itself, unless the last one is written: nothing may come after it."""
+        with self.changed:
+            if not self.ended():
+                self.append(event)
+
     def after(self, number: int, limit: int) -> list[Event]:
         """Up to `limit` events behind the first `number`."""
         if not self._events.is_file():

@@ -5,10 +5,13 @@ import logging
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
-from ml.contract.events import LAST_EVENTS, Cancelled, Event, Failed, Returned
+from ml.contract.events import LAST_EVENTS, Cancelled, Event, Failed, Measured, Returned
+from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
+from worker import hardware
 from worker.cache import Cache
 from worker.child import Child
 from worker.client import Away, Client, Rejected, Stale
@@ -17,6 +20,7 @@ from worker.settings import WorkerSettings
 from worker.spool import Spool
 
 log = logging.getLogger(__name__)
+MEASURE_EVERY_S = 60.0  # an hour's run has 60 rows of it
 
 
 class Carrier:
@@ -29,18 +33,20 @@ class Carrier:
         self.stopping = threading.Event()
         self._current: Current | None = None
 
-    def carry(self, run_id: int) -> None:
-        """Claim the run and see it through. A run that another has, or that ended, is left alone."""
-        if self.stopping.is_set():
-            return
+    def carry(self) -> None:
+        """Take what goes first and see it through, until nothing is left: whose bell rang does not matter."""
+        while not self.stopping.is_set() and self._carry_one():
+            pass
+
+    def _carry_one(self) -> bool:
+        """False: nothing to do for us, or the app is away; the sweeper rings again."""
         try:
-            claim = self._client.claim(run_id)
-        except Stale as error:
-            log.info("run %s: %s", run_id, error)
-            return
-        except (Away, Rejected) as error:
-            log.warning("run %s could not be claimed: %s", run_id, error)  # the sweeper rings again
-            return
+            claim = self._client.claim(self._machine())
+        except (Away, Stale, Rejected) as error:
+            log.warning("no run could be claimed: %s", error)
+            return False
+        if claim is None:
+            return False
         here: dict[str, object] = {"device": self._settings.device, "threads": self._settings.threads}
         here |= {"data_cache": str(self._cache.data), "checkpoint_seconds": self._settings.checkpoint_seconds}
         job = claim.job.model_copy(update=here)
@@ -51,6 +57,10 @@ class Carrier:
             self._see_through(current)
         finally:
             self._current = None
+        return True
+
+    def _machine(self) -> WorkerMachine:
+        return hardware.machine(self._settings.folder, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
     def _see_through(self, current: "Current") -> None:
         courier = Courier(self._client, current.spool, self.stopping, on_stop=current.cancel, on_stale=current.abandon)
@@ -98,8 +108,12 @@ class Carrier:
     def report(self) -> None:
         """Called every few seconds by the presence thread: this worker lives, and so does its attempt."""
         current = self._current
-        self._client.report(current.job.run_id if current else None)
+        machine = self._machine()
+        self._client.report(current.job.run_id if current else None, machine)
         if current is not None and not current.spool.ended():
+            if time.monotonic() - current.measured_at >= MEASURE_EVERY_S:
+                current.measured_at = time.monotonic()
+                current.spool.append_before_end(Measured(hardware=machine.hardware))
             try:
                 if self._client.heartbeat(current.job.run_id, current.spool.token).stop:
                     current.cancel()
@@ -137,6 +151,7 @@ class Current:
         self.spool = spool
         self.job: Job = spool.job
         self.stopped_by: str | None = "returned" if worker_stopping.is_set() else None
+        self.measured_at = -MEASURE_EVERY_S  # time.monotonic()
         self._child: Child | None = None
         self._lock = threading.Lock()
 

@@ -14,6 +14,7 @@ from app.leaderboard.queries import ranked
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.api import RunOut, run_out
+from app.runs.placement import Placement
 from app.security import member
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
@@ -39,6 +40,9 @@ class NewExperiment(Strict):
     test_file_id: int | None = Field(None, description="null: the contest's newest test file, if it has one")
     unlabelled_file_id: int | None = Field(None, description="null: the newest one, if the pretrain reads it")
     parent_id: int | None = Field(None, description="the experiment that this one is a variant of")
+    placement: Placement = Field(
+        default_factory=Placement, description="when and where it runs; its queue is the app's own unless named"
+    )
 
 
 class EditExperiment(Strict):
@@ -137,7 +141,7 @@ def create_experiment(slug: str, body: NewExperiment, session: SessionDep, setti
         unlabelled_file_id=body.unlabelled_file_id,
         parent_id=body.parent_id,
     )
-    run_service.enqueue(session, experiment)
+    run_service.enqueue(session, experiment, body.placement.on(settings.queue))
     return experiment_out(session, experiment)
 
 
@@ -160,6 +164,14 @@ def cancel_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
     """Cancel what of it has not ended; a pretrain that another experiment waits for goes on."""
     experiment = queries.experiment(session, experiment_id)
     run_service.cancel_experiment(session, experiment)
+    return experiment_out(session, experiment)
+
+
+@router.post("/experiments/{experiment_id}/retry")
+def retry_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
+    """Queue what of it failed or was cancelled again; what finished stands."""
+    experiment = queries.experiment(session, experiment_id)
+    run_service.retry_experiment(session, experiment)
     return experiment_out(session, experiment)
 
 

@@ -11,16 +11,22 @@ from sqlalchemy.orm import Session
 from app import forms
 from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
+from app.db import clock
 from app.errors import AppError, FieldError, Refused
 from app.experiments import queries, service, weights
 from app.experiments.models import Experiment
+from app.runs import queries as run_queries
 from app.runs import service as run_service
+from app.runs.placement import PRIORITIES, Placement, placement_of, placement_of_run
+from app.runs.worker_service import WORKER_AWAY
 from app.security import member
 from app.web import SessionDep, SettingsDep, page
 from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import upgrade
 from ml.contract.presets import PRESETS, preset, size_of
 
+#: how the names of the fields begin that say when and where to run
+PLACEMENT = "placement."
 router = APIRouter(dependencies=[Depends(member)])
 
 
@@ -43,6 +49,9 @@ class FormPage:
     train_file_id: int | None
     test_file_id: int | None
     unlabelled_file_id: int | None
+    placement: Mapping[str, str]
+    queues: Sequence[str]
+    priorities: Mapping[str, int]
     errors: dict[str, str]
 
 
@@ -50,6 +59,7 @@ class FormPage:
 def new(
     request: Request,
     session: SessionDep,
+    settings: SettingsDep,
     contest: str,
     preset_name: Annotated[str, Query(alias="preset")] = "demo",
     size: str = "",
@@ -73,6 +83,7 @@ def new(
             "train_file_id": str(parent.train_file_id) if parent else "",
             "test_file_id": str(parent.test_file_id or "") if parent else "",
             "unlabelled_file_id": str(parent.unlabelled_file_id or "") if parent else "",
+            **{f"{PLACEMENT}{name}": value for name, value in _placement_of(session, parent, settings.queue).items()},
         },
     )
     return page(request, "experiments/form.html", context)
@@ -113,8 +124,41 @@ def _form(
         train_file_id=_number(values.get("train_file_id")),
         test_file_id=_number(values.get("test_file_id")),
         unlabelled_file_id=_number(values.get("unlabelled_file_id")),
+        placement={name.removeprefix(PLACEMENT): text for name, text in values.items() if name.startswith(PLACEMENT)},
+        queues=_queues(session, values.get(f"{PLACEMENT}queue", "")),
+        priorities=PRIORITIES,
         errors=messages,
     )
+
+
+def _placement_of(session: Session, parent: Experiment | None, queue: str) -> dict[str, str]:
+    """What the form shows of when and where to run: as the parent was asked to, or as usual."""
+    runs = run_queries.runs_of(session, parent.id) if parent else []
+    asked = placement_of_run(runs[-1]) if runs else Placement().on(queue)
+    plain = asked.model_dump()
+    title = next((title for title, value in PRIORITIES.items() if value == asked.priority), str(asked.priority))
+    return {
+        name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in {**plain, "priority": title}.items()
+    }
+
+
+def _queues(session: Session, chosen: str) -> list[str]:
+    """The queues that workers listen on now, and the chosen one."""
+    seen = run_queries.workers_seen(session, clock(session) - WORKER_AWAY)
+    return sorted({chosen, *(name for worker in seen for name in worker.queues)} - {""})
+
+
+def _asked(posted: Mapping[str, str], queue: str) -> Placement:
+    """The placement that was typed; an empty field is as usual. Raises Refused."""
+    typed: dict[str, Any] = {
+        name.removeprefix(PLACEMENT): text.strip()
+        for name, text in posted.items()
+        if name.startswith(PLACEMENT) and text.strip()
+    }
+    if typed.get("priority") in PRIORITIES:
+        typed["priority"] = PRIORITIES[typed["priority"]]
+    return placement_of(typed, queue)
 
 
 async def _posted(request: Request) -> dict[str, str]:
@@ -128,10 +172,11 @@ def create(
     """Queue the experiment, or show the same form with the errors beside their fields and what was typed kept."""
     contest = contest_queries.contest(session, posted.get("contest", ""))
     parent_id = _number(posted.get("parent_id"))
-    config, typed, errors = forms.parse(posted)
+    config, typed, errors = forms.parse({name: text for name, text in posted.items() if not name.startswith(PLACEMENT)})
     problems, status = list(errors), 422
     try:
         name = service.checked_name(posted.get("name", ""))
+        placement = _asked(posted, settings.queue)
         if config is not None:
             weights.require(config, settings)
             experiment = service.create(
@@ -145,7 +190,7 @@ def create(
                 unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
                 parent_id=parent_id,
             )
-            run_service.enqueue(session, experiment)
+            run_service.enqueue(session, experiment, placement)
             return RedirectResponse(f"/experiments/{experiment.id}", 303)
     except AppError as error:
         problems += error.fields or [FieldError("form", error.message)]

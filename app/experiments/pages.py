@@ -18,7 +18,10 @@ from app.experiments.models import Experiment, Score
 from app.leaderboard.queries import Row, ranked
 from app.runs import queries as run_queries
 from app.runs import service as run_service
+from app.runs import waiting
 from app.runs.models import Artifact, Attempt, Run, RunEvent
+from app.runs.waiting import Line, Waiting
+from app.runs.worker_service import silent_for
 from app.security import member
 from app.submissions import service as submissions
 from app.web import SessionDep, page
@@ -30,7 +33,8 @@ SHOWN_EVENTS = 40
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with what its part of the page shows. `hidden_events` says how many older events are not shown."""
+    """A run with what its part of the page shows. `hidden_events` says how many older events are not shown; `waiting`
+    why it has not started, `silent` for how many seconds its worker was not heard of."""
 
     run: Run
     attempts: Sequence[Attempt]
@@ -38,16 +42,18 @@ class RunView:
     events: Sequence[RunEvent]
     hidden_events: int
     shared_with: list[int]
+    waiting: Waiting | None
+    silent: float | None
 
 
 @dataclass(frozen=True)
 class StatusView:
-    """experiments/_status.html: what moves while the experiment works. `workers` is how many reported lately."""
+    """experiments/_status.html: what moves while the experiment works. `retries`: there is something to try again."""
 
     experiment: Experiment
     row: Row
     runs: list[RunView]
-    workers: int
+    retries: bool
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class ExperimentPage:
     experiment: Experiment
     row: Row
     runs: list[RunView]
-    workers: int
+    retries: bool
     scores: Sequence[Score]
     files: list[ContestFile]
     config: dict[str, Any] | None
@@ -95,15 +101,17 @@ def status(request: Request, experiment_id: int, session: SessionDep) -> Respons
 
 def _status(session: Session, experiment: Experiment) -> StatusView:
     contest = contest_queries.contest_by_id(session, experiment.contest_id)
+    runs = run_queries.runs_of(session, experiment.id)
+    line = waiting.line(session) if any(run.status == "queued" for run in runs) else None
     return StatusView(
         experiment=experiment,
         row=ranked(session, contest, ids=[experiment.id]).rows[0],
-        runs=[_run_view(session, run, experiment.id) for run in run_queries.runs_of(session, experiment.id)],
-        workers=len(run_queries.workers_seen(session, clock(session) - run_service.WORKER_AWAY)),
+        runs=[_run_view(session, run, experiment.id, line) for run in runs],
+        retries=any(run.status in {"failed", "cancelled"} for run in runs),
     )
 
 
-def _run_view(session: Session, run: Run, experiment_id: int) -> RunView:
+def _run_view(session: Session, run: Run, experiment_id: int, line: Line | None) -> RunView:
     attempts = run_queries.attempts_of(session, run.id)
     ids = [attempt.id for attempt in attempts]
     events = run_queries.events_of(session, ids, limit=SHOWN_EVENTS)
@@ -114,6 +122,8 @@ def _run_view(session: Session, run: Run, experiment_id: int) -> RunView:
         events=list(reversed(events)),
         hidden_events=run_queries.event_count(session, ids) - len(events),
         shared_with=[item for item in run_queries.experiment_ids_of(session, run.id) if item != experiment_id],
+        waiting=line.of(run.id) if line is not None else None,
+        silent=silent_for(attempts[-1] if attempts else None, clock(session)),
     )
 
 
@@ -128,7 +138,7 @@ def _page(session: Session, experiment_id: int, *, error: str = "", typed: str =
         experiment=experiment,
         row=view.row,
         runs=view.runs,
-        workers=view.workers,
+        retries=view.retries,
         scores=queries.scores_of(session, [experiment.id]),
         files=[
             contest_queries.file_by_id(session, file_id)
@@ -173,6 +183,13 @@ def edit(
 def cancel(experiment_id: int, session: SessionDep) -> Response:
     """Cancel what has not ended."""
     run_service.cancel_experiment(session, queries.experiment(session, experiment_id))
+    return RedirectResponse(f"/experiments/{experiment_id}", 303)
+
+
+@router.post("/experiments/{experiment_id}/retry")
+def retry(experiment_id: int, session: SessionDep) -> Response:
+    """Try again what failed or was cancelled."""
+    run_service.retry_experiment(session, queries.experiment(session, experiment_id))
     return RedirectResponse(f"/experiments/{experiment_id}", 303)
 
 

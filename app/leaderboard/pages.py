@@ -14,7 +14,7 @@ from app.leaderboard import exporting
 from app.leaderboard.exporting import Line
 from app.leaderboard.queries import PAGE_SIZE, ranked
 from app.runs import queries as run_queries
-from app.runs.service import WORKER_AWAY
+from app.runs.worker_service import WORKER_AWAY
 from app.security import member
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric

@@ -16,6 +16,7 @@ from app.errors import Forbidden, NotFound, NotSignedIn, Refused
 from app.runs import intake, queries, service
 from app.runs.jobs import job_of
 from app.runs.models import Attempt, Run
+from app.runs.placement import Placement, placement_of_run
 from app.security import bearer, member, worker
 from app.storage import Storage
 from app.web import SessionDep, SettingsDep, StorageDep
@@ -46,14 +47,6 @@ class ClaimOut(BaseModel):
     job: Job
     token: str
     lease_seconds: float
-
-
-class WorkerBody(Strict):
-    """A worker reports itself."""
-
-    worker: str = Field(pattern=WORKER_NAME)
-    boot_id: str = Field(min_length=8, max_length=64)
-    busy_run_id: int | None = None
 
 
 class ArtifactOut(BaseModel):
@@ -95,6 +88,7 @@ class RunOut(BaseModel):
     repeat: int
     needs: list["NeedOut"]
     cancel_requested: bool
+    placement: Placement
     progress: dict[str, Any] | None
     summary: dict[str, Any] | None
     queued_at: datetime
@@ -133,16 +127,12 @@ def _held(session: Session, run_id: int, token: str | None) -> Held:
 HeldDep = Annotated[Held, Depends(held)]
 
 
-@router.post("/workers/heartbeat", dependencies=[Depends(worker)])
-def worker_heartbeat(body: WorkerBody, session: SessionDep) -> dict[str, bool]:
-    """A worker lives, idle or busy. With a new boot id, what it held before is queued again at once."""
-    service.worker_seen(session, body.worker, body.boot_id, body.busy_run_id)
-    return {"ok": True}
-
-
 @router.post("/runs/{run_id}/claim", dependencies=[Depends(worker)])
 def claim_run(run_id: int, body: ClaimBody, session: SessionDep, settings: SettingsDep) -> ClaimOut:
-    """Take a queued run. 409 when another has it, it ended, or it waits for another run."""
+    """Take this run, whatever the queue's order. 409 when another has it, it ended, or it waits for another run.
+
+    What goes first is had by POST /api/v1/workers/claim.
+    """
     lease = timedelta(seconds=settings.lease_seconds)
     claimed = service.claim(session, run_id, worker=body.worker, boot_id=body.boot_id, lease=lease)
     return ClaimOut(job=claimed.job, token=claimed.token, lease_seconds=settings.lease_seconds)
@@ -239,9 +229,14 @@ def _file(storage: Storage, sha256: str, name: str) -> FileResponse:
 
 def run_out(session: Session, run: Run) -> RunOut:
     """The JSON of a run."""
-    plain = {name: getattr(run, name) for name in RunOut.model_fields if name not in {"attempts", "artifacts", "needs"}}
+    plain = {
+        name: getattr(run, name)
+        for name in RunOut.model_fields
+        if name not in {"attempts", "artifacts", "needs", "placement"}
+    }
     return RunOut(
         **plain,
+        placement=placement_of_run(run),
         needs=[NeedOut(run_id=run.id, role=need.role) for need, run in queries.needs_of(session, run.id)],
         attempts=[
             AttemptOut.model_validate(item, from_attributes=True) for item in queries.attempts_of(session, run.id)

@@ -9,8 +9,9 @@ from app.contests import queries as contest_queries
 from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments.models import Experiment
-from app.runs import queries
+from app.runs import queries, queue_queries
 from app.runs.models import ExperimentRun, Run, RunNeed
+from app.runs.placement import Placement, likeness_of, passes_of
 from ml.contract.experiment import ExperimentConfig, upgrade
 from ml.contract.fingerprint import pretrain_fingerprint
 from ml.contract.job import RunKind
@@ -33,7 +34,7 @@ def is_part(run: Run) -> bool:
     return run.kind == "finetune" and len(upgrade(run.config).members) > 1
 
 
-def make_runs(session: Session, experiment: Experiment) -> list[Run]:
+def make_runs(session: Session, experiment: Experiment, placement: Placement) -> list[Run]:
     """The rows of an experiment's runs, in the order in which they work.
 
     Raises Refused for an experiment without a config, and for one that needs an experiment which did not succeed.
@@ -44,27 +45,28 @@ def make_runs(session: Session, experiment: Experiment) -> list[Run]:
     if config.fusion is not None:
         members = [(_final(session, number, "fusion.members"), number) for number in config.fusion.members]
         needs: list[tuple[Run, NeedRole, str]] = [(run, "member", f"experiment-{number}") for run, number in members]
-        runs = [_add(session, experiment, Planned("blend", needs))]
+        runs = [_add(session, experiment, placement, Planned("blend", needs))]
     else:
-        runs = _trainings(session, experiment, config)
+        runs = _trainings(session, experiment, config, placement)
     session.add_all([ExperimentRun(experiment_id=experiment.id, run_id=run.id) for run in runs])
     session.flush()
     return runs
 
 
-def _trainings(session: Session, experiment: Experiment, config: ExperimentConfig) -> list[Run]:
+def _trainings(session: Session, experiment: Experiment, config: ExperimentConfig, placement: Placement) -> list[Run]:
     needs: list[tuple[Run, NeedRole, str]] = []
-    pretrain = _pretrain(session, experiment, config)
+    pretrain = _pretrain(session, experiment, config, placement)
     if pretrain is not None:
         needs.append((pretrain, "pretrained", ""))
     if config.finetune.soft_labels_from:
         teacher = _final(session, config.finetune.soft_labels_from, "finetune.soft_labels_from")
         needs.append((teacher, "teacher", ""))
-    finetunes = [_add(session, experiment, Planned("finetune", needs, fold, repeat)) for fold, repeat in config.members]
+    planned = [Planned("finetune", needs, fold, repeat) for fold, repeat in config.members]
+    finetunes = [_add(session, experiment, placement, item) for item in planned]
     runs = ([pretrain] if pretrain else []) + finetunes
     if len(finetunes) > 1:
         parts: list[tuple[Run, NeedRole, str]] = [(run, "member", _label(run)) for run in finetunes]
-        runs.append(_add(session, experiment, Planned("blend", parts)))
+        runs.append(_add(session, experiment, placement, Planned("blend", parts)))
     return runs
 
 
@@ -82,8 +84,8 @@ def _final(session: Session, experiment_id: int, field_name: str) -> Run:
     return run
 
 
-def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig) -> Run | None:
-    """A pretrain that exists, or is under way, is shared instead of paid for again."""
+def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig, placement: Placement) -> Run | None:
+    """A pretrain that exists, or is under way, is shared instead of paid for again; who is in a hurry hurries it."""
     if config.pretrain is None:
         return None
     ids = {
@@ -95,11 +97,17 @@ def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig
     fingerprint = pretrain_fingerprint(config, files)
     shared = queries.shared_pretrain(session, fingerprint)
     if shared is not None:
+        shared.priority = max(shared.priority, placement.priority)
         return shared
-    return _add(session, experiment, Planned("pretrain"), fingerprint)
+    return _add(session, experiment, placement, Planned("pretrain"), fingerprint)
 
 
-def _add(session: Session, experiment: Experiment, planned: Planned, fingerprint: str = "") -> Run:
+def _add(
+    session: Session, experiment: Experiment, placement: Placement, planned: Planned, fingerprint: str = ""
+) -> Run:
+    config = upgrade(experiment.config or {})
+    files = (experiment.train_file_id, experiment.test_file_id, experiment.unlabelled_file_id)
+    place, now = queue_queries.last_place(session), clock(session)
     run = Run(
         kind=planned.kind,
         fingerprint=fingerprint or experiment.fingerprint,
@@ -110,7 +118,11 @@ def _add(session: Session, experiment: Experiment, planned: Planned, fingerprint
         fold=planned.fold,
         repeat=planned.repeat,
         status="queued",
-        queued_at=clock(session),
+        queued_at=now,
+        place=place,
+        likeness=likeness_of(config, planned.kind, files),
+        passes=passes_of(config, planned.kind),
+        **placement.columns(),
     )
     session.add(run)
     session.flush()
@@ -122,3 +134,22 @@ def _add(session: Session, experiment: Experiment, planned: Planned, fingerprint
     )
     session.flush()
     return run
+
+
+def share_instead(session: Session, experiment: Experiment, ended: Run, shared: Run) -> None:
+    """The experiment's runs read `shared` in the place of a pretrain of the same fingerprint that did not succeed."""
+    for run in queries.runs_of(session, experiment.id):
+        for need, needed in queries.needs_of(session, run.id):
+            if needed.id == ended.id:
+                session.delete(need)
+                session.flush()
+                session.add(
+                    RunNeed(
+                        run_id=run.id, needs_run_id=shared.id, role=need.role, position=need.position, label=need.label
+                    )
+                )
+    session.delete(session.get_one(ExperimentRun, (experiment.id, ended.id)))
+    session.flush()
+    if session.get(ExperimentRun, (experiment.id, shared.id)) is None:
+        session.add(ExperimentRun(experiment_id=experiment.id, run_id=shared.id))
+    session.flush()

@@ -17,18 +17,20 @@ from app.runs import queries
 from app.runs.models import Attempt, Run
 
 log = logging.getLogger(__name__)
-#: a run that keeps killing its worker ends as failed
-MAX_LOST_ATTEMPTS = 5
+#: the first lost worker is taken for bad luck; from the second on the run waits, twice as long each time
+RETRY_AFTER, LONGEST_RETRY = timedelta(seconds=10), timedelta(minutes=10)
+LAST_WORDS = 20
 
 
 def claim(
     session: Session, run: Run, *, worker: str, boot_id: str, token_digest: str, lease: timedelta, now: datetime
 ) -> Attempt:
     """queued -> running: this worker holds the run until its lease ends. Raises Conflict when it is not to be had."""
+    fresh = {"progress": None, "reason": "", "detail": "", "not_before": None}
     number = session.scalar(
         update(Run)
         .where(Run.id == run.id, Run.status == "queued")
-        .values(status="running", attempt=Run.attempt + 1, started_at=now, progress=None, reason="", detail="")
+        .values(status="running", attempt=Run.attempt + 1, started_at=now, **fresh)
         .returning(Run.attempt)
     )
     session.refresh(run)
@@ -54,7 +56,7 @@ def finish(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
     _leave_running(session, run, attempt, "finished", now)
     for waiting in queries.waiting_for(session, run.id):
         if not queries.unmet_needs(session, waiting.id):
-            queue.later(session, waiting.id)
+            queue.later(session, waiting.id, waiting.queue)
 
 
 def fail(session: Session, run: Run, attempt: Attempt, now: datetime, reason: str, detail: str = "") -> None:
@@ -64,7 +66,10 @@ def fail(session: Session, run: Run, attempt: Attempt, now: datetime, reason: st
 
 
 def cancelled(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
-    """running -> cancelled: the worker stopped as it was told to."""
+    """running -> cancelled: the worker stopped as it was told to; failed when it was told to for a broken limit."""
+    if run.stop_reason:
+        fail(session, run, attempt, now, run.stop_reason)
+        return
     _leave_running(session, run, attempt, "cancelled", now, "cancelled")
     _end_waiting(session, run, "cancelled", now, f"{run.kind} run {run.id} was cancelled")
 
@@ -72,18 +77,55 @@ def cancelled(session: Session, run: Run, attempt: Attempt, now: datetime) -> No
 def return_to_queue(
     session: Session, run: Run, attempt: Attempt, outcome: Literal["returned", "lost"], now: datetime, reason: str
 ) -> None:
-    """running -> queued, with the reason; cancelled if that was asked for; failed after too many lost workers."""
+    """running -> queued, with the reason, at its old place; cancelled if that was asked for; failed after as many lost
+    workers as the run may cost."""
     if run.cancel_requested:
         cancelled(session, run, attempt, now)
         return
-    if outcome == "lost" and queries.lost_attempts(session, run.id) + 1 >= MAX_LOST_ATTEMPTS:
-        end_attempt(attempt, "lost", now, reason)
-        fail(session, run, attempt, now, f"lost its worker {MAX_LOST_ATTEMPTS} times; the last time: {reason}")
-        return
-    _move(session, run, attempt, status="queued", reason=reason, queued_at=now, rung_at=None, progress=None)
+    not_before = None
+    if outcome == "lost":
+        lost = queries.lost_attempts(session, run) + 1
+        if lost >= run.max_attempts:
+            end_attempt(attempt, "lost", now, reason)
+            detail = queries.last_words(session, attempt, LAST_WORDS)
+            fail(session, run, attempt, now, f"lost its worker {lost} times; the last time: {reason}", detail)
+            return
+        if lost > 1:
+            not_before = now + min(RETRY_AFTER * 2 ** (lost - 2), LONGEST_RETRY)
+    _move(session, run, attempt, status="queued", reason=reason, rung_at=None, progress=None, not_before=not_before)
     end_attempt(attempt, outcome, now, reason)
-    queue.later(session, run.id)
+    if not_before is None:
+        queue.later(session, run.id, run.queue)
     log.warning("run %s attempt %s is back in the queue: %s", run.id, attempt.number, reason)
+
+
+def retry(session: Session, run: Run, place: int, now: datetime) -> None:
+    """failed or cancelled -> queued, behind what waits; what it lost before does not count. Raises Conflict."""
+    again = {"queued_at": now, "rung_at": None, "started_at": None, "ended_at": None, "not_before": None}
+    blank = {
+        "reason": "",
+        "detail": "",
+        "progress": None,
+        "summary": None,
+        "stop_reason": "",
+        "cancel_requested": False,
+    }
+    moved = session.scalar(
+        update(Run)
+        .where(Run.id == run.id, Run.status.in_(("failed", "cancelled")))
+        .values(status="queued", tries_from=Run.attempt, place=place, **again, **blank)
+        .returning(Run.id)
+    )
+    session.refresh(run)
+    if moved is None:
+        raise Conflict(f"run {run.id} is {run.status}: only a failed or cancelled one is tried again")
+
+
+def request_stop(session: Session, run: Run, reason: str) -> None:
+    """A running run is told to stop in the answer to its worker's next message, and ends as failed with this reason."""
+    if run.status == "running" and not run.cancel_requested:
+        run.cancel_requested, run.stop_reason = True, reason
+        session.flush()
 
 
 def request_cancel(session: Session, run: Run, now: datetime) -> None:
@@ -98,7 +140,7 @@ def request_cancel(session: Session, run: Run, now: datetime) -> None:
     if stopped is not None:
         _end_waiting(session, run, "cancelled", now, f"{run.kind} run {run.id} was cancelled")
     elif run.status == "running":
-        run.cancel_requested = True
+        run.cancel_requested, run.stop_reason = True, ""
         session.flush()
 
 

@@ -6,7 +6,7 @@ What was asked (Run) and a worker's try at it (Attempt) are two records: a run m
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
@@ -17,7 +17,10 @@ STATUSES = ("queued", "running", "finished", "failed", "cancelled")
 class Run(Base):
     """A pretrain (perhaps shared by several experiments), one training of a finetune, or a blend.
 
-    `status` moves only in lifecycle.py.
+    `status` moves only in lifecycle.py. A queue works from the highest `priority` and the lowest `place` on;
+    `not_before` is set after a lost worker. Attempts after number `tries_from` count against `max_attempts`; a
+    `stop_reason` tells why the app itself stops it. `likeness` is equal for runs that take equally long a pass
+    of their data, of which this one makes `passes`.
     """
 
     __tablename__ = "runs"
@@ -43,6 +46,17 @@ class Run(Base):
     detail: Mapped[str] = mapped_column(Text, default="")
     progress: Mapped[dict[str, Any] | None]
     summary: Mapped[dict[str, Any] | None]
+    queue: Mapped[str] = mapped_column(String(60), default="pairboard")
+    priority: Mapped[int] = mapped_column(default=0)
+    place: Mapped[int] = mapped_column(BigInteger, default=0)
+    max_attempts: Mapped[int] = mapped_column(default=5)
+    max_seconds: Mapped[float | None] = mapped_column(Double)
+    gpu_memory_gb: Mapped[float | None] = mapped_column(Double)
+    not_before: Mapped[datetime | None]
+    tries_from: Mapped[int] = mapped_column(default=0)
+    stop_reason: Mapped[str] = mapped_column(Text, default="")
+    likeness: Mapped[str] = mapped_column(String(16), default="", index=True)
+    passes: Mapped[float] = mapped_column(Double, default=0)
     queued_at: Mapped[datetime]
     rung_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
@@ -126,7 +140,10 @@ class Artifact(Base):
 
 
 class Worker(Base):
-    """A worker as it last reported itself. A new boot id means that it was started anew."""
+    """A worker as it last reported itself. A new boot id means that it was started anew.
+
+    A draining one ends what it does and gets nothing new. `machine` is its Machine (ml.contract.machine) as JSON.
+    """
 
     __tablename__ = "workers"
 
@@ -134,3 +151,18 @@ class Worker(Base):
     boot_id: Mapped[str] = mapped_column(String(64))
     busy_run_id: Mapped[int | None] = mapped_column(BigInteger)
     last_seen_at: Mapped[datetime]
+    queues: Mapped[list[Any]] = mapped_column(default=list)
+    machine: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    draining: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime | None]
+
+
+class PausedQueue(Base):
+    """A queue from which nothing is handed out; what runs goes on."""
+
+    __tablename__ = "paused_queues"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    paused_by: Mapped[str] = mapped_column(String(200))
+    paused_at: Mapped[datetime]

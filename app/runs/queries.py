@@ -1,5 +1,6 @@
 """Reads of runs, attempts, events, artifacts and workers."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -93,26 +94,6 @@ def final_run(session: Session, experiment_id: int) -> Run | None:
     return session.scalar(query.order_by(Run.id.desc()).limit(1))
 
 
-def ready_runs(session: Session, rung_before: datetime, limit: int) -> Sequence[Run]:
-    """Queued runs that wait for nothing and were not rung for lately, oldest first."""
-    needed = aliased(Run)
-    unmet = (
-        select(RunNeed.run_id)
-        .join(needed, needed.id == RunNeed.needs_run_id)
-        .where(RunNeed.run_id == Run.id, needed.status != "finished")
-    )
-    return session.scalars(
-        select(Run)
-        .where(
-            Run.status == "queued",
-            ~exists(unmet),
-            or_(Run.rung_at.is_(None), Run.rung_at < rung_before),
-        )
-        .order_by(Run.queued_at, Run.id)
-        .limit(limit)
-    ).all()
-
-
 def current_attempt(session: Session, run: Run) -> Attempt | None:
     """The attempt that holds the run, or the last one that did."""
     return session.scalar(select(Attempt).where(Attempt.run_id == run.id, Attempt.number == run.attempt))
@@ -140,10 +121,23 @@ def open_attempts(
     return session.scalars(query).all()
 
 
-def lost_attempts(session: Session, run_id: int) -> int:
-    """How often a run lost its worker."""
-    query = select(func.count()).select_from(Attempt).where(Attempt.run_id == run_id, Attempt.outcome == "lost")
-    return session.scalar(query) or 0
+def lost_attempts(session: Session, run: Run) -> int:
+    """How often a run lost its worker since it was last queued by a person."""
+    query = select(func.count()).select_from(Attempt).where(Attempt.run_id == run.id, Attempt.outcome == "lost")
+    return session.scalar(query.where(Attempt.number > run.tries_from)) or 0
+
+
+def held_without_events(session: Session, worker: str, boot_id: str) -> Attempt | None:
+    """An attempt of this worker that never said a word: the answer to its claim may have got lost."""
+    query = select(Attempt).where(Attempt.worker == worker, Attempt.boot_id == boot_id, Attempt.outcome == "")
+    return session.scalar(query.where(Attempt.stored_events == 0).order_by(Attempt.id).limit(1))
+
+
+def last_words(session: Session, attempt: Attempt, limit: int) -> str:
+    """The last events of an attempt as lines, for a person who looks for what killed it."""
+    events = events_of(session, [attempt.id], limit=limit)
+    lines = [f"#{event.number} {json.dumps(event.body, ensure_ascii=False)[:500]}" for event in events]
+    return "\n".join([f"the last {len(lines)} events of attempt {attempt.number}:", *lines]) if lines else ""
 
 
 def events_of(
@@ -211,6 +205,6 @@ def workers_seen(session: Session, since: datetime) -> Sequence[Worker]:
     return session.scalars(select(Worker).where(Worker.last_seen_at >= since).order_by(Worker.name)).all()
 
 
-def queued_count(session: Session) -> int:
-    """How many runs wait."""
-    return session.scalar(select(func.count()).select_from(Run).where(Run.status == "queued")) or 0
+def workers(session: Session) -> Sequence[Worker]:
+    """Every worker that ever reported, by name."""
+    return session.scalars(select(Worker).order_by(Worker.name)).all()

@@ -1,7 +1,8 @@
-"""Verbs on runs: queue an experiment's, claim one, cancel, take a file, note that a worker lives."""
+"""Verbs on runs: queue an experiment's, claim one, cancel, try again, take a file. Of workers: worker_service."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
@@ -10,15 +11,13 @@ from app.accounts.service import digest, new_secret
 from app.db import clock
 from app.errors import Conflict, Refused
 from app.experiments.models import Experiment
-from app.runs import graph, lifecycle, queries
+from app.runs import graph, lifecycle, queries, queue_queries
 from app.runs.intake import require_current
 from app.runs.jobs import job_of
-from app.runs.models import Artifact, Attempt, Run, Worker
+from app.runs.models import Artifact, Attempt, Run
+from app.runs.placement import Placement
 from app.storage import Storage, Stored
 from ml.contract.job import Job
-
-#: a worker that has not reported for this long is taken as away
-WORKER_AWAY = timedelta(seconds=45)
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,22 @@ class Claimed:
     token: str
 
 
-def enqueue(session: Session, experiment: Experiment) -> list[Run]:
+def enqueue(session: Session, experiment: Experiment, placement: Placement | None = None) -> list[Run]:
     """Make the runs of a new experiment, and ring for those that can start."""
-    runs = graph.make_runs(session, experiment)
-    for run in runs:
-        if run.status == "queued" and not queries.unmet_needs(session, run.id):
-            queue.later(session, run.id)
+    runs = graph.make_runs(session, experiment, placement or Placement())
+    _ring_for(session, runs)
     return runs
 
 
+def _ring_for(session: Session, runs: Sequence[Run]) -> None:
+    for run in runs:
+        if run.status == "queued" and not queries.unmet_needs(session, run.id):
+            queue.later(session, run.id, run.queue)
+
+
 def claim(session: Session, run_id: int, *, worker: str, boot_id: str, lease: timedelta) -> Claimed:
-    """Give the run to this worker. Raises Conflict when it is held, ended, or waits for another run.
+    """Give the run to this worker, whatever the queue's order. Raises Conflict when it is held, ended, or waits for
+    another run. Workers of ours ask for what goes first: queue_service.claim_next.
 
     A worker whose claim was stored but whose answer got lost asks again and gets the same attempt with a new token.
     """
@@ -59,37 +63,6 @@ def claim(session: Session, run_id: int, *, worker: str, boot_id: str, lease: ti
         raise Conflict(f"run {run.id} waits for {first.kind} run {first.id}, which is {first.status}")
     lifecycle.claim(session, run, worker=worker, boot_id=boot_id, token_digest=digest(token), lease=lease, now=now)
     return Claimed(job_of(session, run), token)
-
-
-def worker_seen(session: Session, name: str, boot_id: str, busy_run_id: int | None) -> None:
-    """A worker reports itself. One with a new boot id was started anew: what its predecessor held is free at once."""
-    now = clock(session)
-    worker = queries.worker(session, name)
-    if worker is None:
-        worker = Worker(name=name, boot_id="", last_seen_at=now)
-        session.add(worker)
-    if worker.boot_id != boot_id:
-        for attempt in queries.open_attempts(session, worker=name):
-            if attempt.boot_id != boot_id:
-                _lose(session, attempt, now, f"worker {name} stopped in the middle of it and was started anew")
-    worker.boot_id, worker.busy_run_id, worker.last_seen_at = boot_id, busy_run_id, now
-    session.flush()
-
-
-def expire_leases(session: Session) -> None:
-    """Runs whose worker went silent for longer than its lease return to the queue."""
-    now = clock(session)
-    for attempt in queries.open_attempts(session, expired_at=now):
-        silent = round((now - attempt.heartbeat_at).total_seconds())
-        _lose(session, attempt, now, f"worker {attempt.worker} was silent for {silent} s")
-
-
-def _lose(session: Session, attempt: Attempt, now: datetime, reason: str) -> None:
-    run = queries.run(session, attempt.run_id, lock=True)
-    session.refresh(attempt)
-    if attempt.outcome:
-        return
-    lifecycle.return_to_queue(session, run, attempt, "lost", now, reason)
 
 
 def discard_checkpoints(session: Session, storage: Storage) -> None:
@@ -113,6 +86,34 @@ def cancel_run(session: Session, run_id: int) -> Run:
     run = queries.run(session, run_id, lock=True)
     lifecycle.request_cancel(session, run, clock(session))
     return run
+
+
+def retry_experiment(session: Session, experiment: Experiment) -> list[Run]:
+    """Queue what of it failed or was cancelled again; what finished stands. Raises Conflict when nothing is to be
+    tried again, or when it builds on another experiment that has no predictions.
+
+    A pretrain that meanwhile exists elsewhere is shared, not trained a second time.
+    """
+    ended = [run for run in queries.runs_of(session, experiment.id) if run.status in {"failed", "cancelled"}]
+    if not ended:
+        raise Conflict(f"experiment {experiment.id} has no failed or cancelled run: there is nothing to try again")
+    own = {run.id for run in queries.runs_of(session, experiment.id)}
+    now, again = clock(session), []
+    for run in ended:
+        shared = queries.shared_pretrain(session, run.fingerprint) if run.kind == "pretrain" else None
+        if shared is not None:
+            graph.share_instead(session, experiment, run, shared)
+            continue
+        for _, needed in queries.needs_of(session, run.id):
+            if needed.id not in own and needed.status in {"failed", "cancelled"}:
+                raise Conflict(
+                    f"run {run.id} needs {needed.kind} run {needed.id} of another experiment, which is "
+                    f"{needed.status}: try that one again first"
+                )
+        lifecycle.retry(session, run, queue_queries.last_place(session), now)
+        again.append(run)
+    _ring_for(session, again)
+    return again
 
 
 def add_artifact(session: Session, run: Run, attempt: Attempt, name: str, stored: Stored, sha256: str) -> Artifact:

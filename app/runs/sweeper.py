@@ -7,14 +7,16 @@ The broker may lose any message; the rows can't. Several web processes may sweep
 import logging
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app import queue
 from app.db import Database, clock
-from app.queue import Doorbell
-from app.runs import queries, service
+from app.queue import Bell, Doorbell
+from app.runs import queries, queue_queries, service, worker_service
+from app.runs.waiting import memory_gb
 from app.settings import Settings
 from app.storage import Storage
 
@@ -64,22 +66,42 @@ class Sweeper:
                 service.discard_checkpoints(session, self._storage)
 
     def sweep(self, *, leases: bool = True) -> None:
-        """One look: end leases, then ring as many queued runs as there are idle workers to hear it."""
+        """One look: end leases, stop what breaks its limit, then ring as many queued runs as there are idle workers
+        to hear it."""
         if leases:
             with self._database.reading() as session:
                 expired = bool(queries.open_attempts(session, expired_at=clock(session)))
-            if expired:
+                too_long = bool(worker_service.over_their_limit(session))
+            if expired or too_long:
                 with self._database.writing() as session:
-                    service.expire_leases(session)
-                    ids = queue.noted(session)
-                self._doorbell.ring(ids)
+                    worker_service.expire_leases(session)
+                    worker_service.stop_what_breaks_its_limit(session)
+                    bells = queue.noted(session)
+                self._doorbell.ring(bells)
         with self._database.reading() as session:
             now = clock(session)
-            idle = [w for w in queries.workers_seen(session, now - service.WORKER_AWAY) if w.busy_run_id is None]
-            waiting = queries.ready_runs(session, now - RING_AGAIN_AFTER, limit=len(idle)) if idle else []
-            ids = [run.id for run in waiting]
+            bells = _bells(session, now)
         # Without an idle worker nobody would hear it, and the messages would only pile up in the broker.
-        if ids and self._doorbell.ring(ids):
+        if bells and self._doorbell.ring(bells):
             with self._database.writing() as session:
-                for run_id in ids:
+                for run_id, _ in bells:
                     queries.run(session, run_id).rung_at = clock(session)
+
+
+def _bells(session: Session, now: datetime) -> list[Bell]:
+    """For each idle worker the first run of its queues that was not rung for lately."""
+    bells: dict[int, str] = {}
+    for worker in queries.workers_seen(session, now - worker_service.WORKER_AWAY):
+        if worker.busy_run_id is None and not worker.draining:
+            ready = queue_queries.ready_runs(
+                session,
+                now,
+                len(bells) + 1,
+                queues=worker.queues,
+                gpu_memory_gb=memory_gb(worker),
+                rung_before=now - RING_AGAIN_AFTER,
+            )
+            run = next((run for run in ready if run.id not in bells), None)
+            if run is not None:
+                bells[run.id] = run.queue
+    return list(bells.items())

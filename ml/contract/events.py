@@ -1,6 +1,6 @@
 """What a run says while it works: one JSON object a line on stdout, then rows in the database.
 
-ml writes all but the last two; the worker writes `returned` and `cancelled`, and `failed` for a child that died.
+ml writes most; the worker writes `measured`, `returned` and `cancelled`, and `failed` for a child that died.
 The first field of each line, `type`, tells which event it is.
 """
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from ml.contract.hardware import Hardware
 from ml.contract.job import RunKind
 from ml.contract.scores import Scores
 from ml.contract.strict import Strict
@@ -78,6 +79,13 @@ class Progress(Strict):
     tokens_per_second: float | None = None
     model_flops_utilization: float | None = None
     peak_memory_bytes: int | None = None
+
+
+class Measured(Strict):
+    """How busy the machine is that the run works on; the worker writes it now and then."""
+
+    type: Literal["measured"] = "measured"
+    hardware: Hardware
 
 
 class Evaluated(Strict):
@@ -175,6 +183,7 @@ Event = Annotated[
     | Log
     | DataRead
     | Progress
+    | Measured
     | Evaluated
     | Artifact
     | Checkpointed

@@ -101,7 +101,7 @@ def test_an_experiment_in_each_of_its_states(client: TestClient, carry: Carry) -
     contest_over_http(client)
     config = {**TINY, "pretrain": None}
     for name, events, texts in (
-        ("waits", None, ["queued", "no worker is connected"]),
+        ("waits", None, ["queued", "No worker is connected"]),
         ("works", EVENTS, ["running", "step 3", "0.75000"]),
         ("done", EVENTS + END, ["finished", "identical to the bit", "ab" * 6]),
         ("broken", (*EVENTS, Failed(reason="it broke", detail="Traceback")), ["failed", "it broke", "Traceback"]),

@@ -12,6 +12,7 @@ from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
 from worker.client import Away, Client, Rejected, Stale
 from worker.courier import Courier
+from worker.hardware import machine
 from worker.spool import Spool
 
 JOB = Job(run_id=7, attempt=1, kind="finetune", config=ExperimentConfig(), inputs=())
@@ -176,6 +177,6 @@ def test_nothing_follows_the_last_event(spool: Spool) -> None:
 
 
 def test_a_server_that_is_not_there_is_away() -> None:
-    client = Client("http://127.0.0.1:1", "pb-worker_x", "w", "boot")
+    client = Client("http://127.0.0.1:1", "pb-worker_x", "w", "boot", ["pairboard"])
     with pytest.raises(Away, match="Connect"):
-        client.claim(1)
+        client.claim(machine(Path("."), None))

@@ -14,7 +14,7 @@ from app.errors import Conflict, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
 from app.leaderboard.queries import ranked
-from app.runs import lifecycle, queries, service
+from app.runs import queries, service
 from app.runs.jobs import job_of
 from app.runs.models import Artifact, Run
 from app.storage import Storage
@@ -67,6 +67,10 @@ def job_for(session: Session, run: Run) -> Job:
 PREDICTIONS = ("valid_predictions.tsv", "test_predictions.tsv", "scores.json", "model.safetensors")
 
 
+def rung(session: Session) -> list[int]:
+    return [run_id for run_id, _ in queue.noted(session)]
+
+
 def test_folds_share_a_pretrain_and_a_blend_waits_for_all(session: Session, contest: Contest) -> None:
     experiment, runs = make_experiment(session, contest, config=config(data={"folds": 3}))
     assert [(run.kind, run.fold) for run in runs] == [
@@ -77,9 +81,9 @@ def test_folds_share_a_pretrain_and_a_blend_waits_for_all(session: Session, cont
         ("blend", None),
     ]
     pretrain, *folds, blend = runs
-    assert queue.noted(session) == [pretrain.id]
+    assert rung(session) == [pretrain.id]
     finish(session, pretrain, files=("model.safetensors",))
-    assert queue.noted(session) == [fold.id for fold in folds]
+    assert rung(session) == [fold.id for fold in folds]
     finish(session, folds[0], Scored(split="valid", rows=9, scores=SCORES), files=PREDICTIONS)
     assert experiment_queries.scores_of(session, [experiment.id]) == []  # a fold does not speak for the experiment
     assert folds[0].summary["scored"]["valid"]["rows"] == 9
@@ -87,7 +91,7 @@ def test_folds_share_a_pretrain_and_a_blend_waits_for_all(session: Session, cont
         claim(session, blend)
     for fold in folds[1:]:
         finish(session, fold, files=PREDICTIONS)
-    assert queue.noted(session) == [blend.id]
+    assert rung(session) == [blend.id]
     job = job_for(session, blend)
     assert (job.kind, [item.role for item in job.inputs]) == ("blend", ["train", "test", *["member"] * 9])
     assert {item.path for item in job.inputs if item.name == "scores.json"} == {
@@ -133,10 +137,10 @@ def test_a_fusion_reads_its_members_and_cancels_alone(session: Session, contest:
     queue.noted(session)
     fused = config(fusion={"members": [experiment.id for experiment, _ in made]})
     experiment, (blend,) = make_experiment(session, contest, "fusion", fused)
-    assert queue.noted(session) == []
+    assert rung(session) == []
     for _, (run,) in made:
         finish(session, run, files=PREDICTIONS)
-    assert queue.noted(session)[-1] == blend.id
+    assert rung(session)[-1] == blend.id
     folders = {Path(item.path).parent.name for item in job_for(session, blend).inputs if item.role == "member"}
     assert folders == {f"experiment-{member.id}" for member, _ in made}
     service.cancel_experiment(session, experiment)
@@ -229,7 +233,7 @@ def test_what_others_cannot_serve_is_refused_before_anything_is_queued(
     with pytest.raises(Refused, match=match) as refused:
         make_experiment(session, contest, "new", config(**named(changes)))
     assert [problem.field for problem in refused.value.fields] == [field]
-    assert queue.noted(session) == []
+    assert rung(session) == []
 
 
 def test_a_shared_pretrain_outlives_a_cancelled_experiment_with_folds(session: Session, contest: Contest) -> None:
@@ -243,4 +247,3 @@ def test_a_shared_pretrain_outlives_a_cancelled_experiment_with_folds(session: S
     service.cancel_experiment(session, two)
     assert pretrain.status == "cancelled"
     assert queries.final_run(session, two.id) is not None
-    assert lifecycle.MAX_LOST_ATTEMPTS == 5

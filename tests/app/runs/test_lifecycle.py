@@ -13,7 +13,7 @@ from app.contests.models import Contest
 from app.db import clock
 from app.errors import Conflict, Refused
 from app.experiments import queries as experiment_queries
-from app.runs import intake, lifecycle, queries, service
+from app.runs import intake, lifecycle, queries, service, worker_service
 from app.runs.models import Attempt, Run
 from ml.contract.events import (
     Artifact,
@@ -88,12 +88,12 @@ def test_a_claim_whose_answer_was_lost_is_answered_again(session: Session, conte
 
 def test_finetune_waits_for_its_pretrain(session: Session, contest: Contest) -> None:
     _, (pretrain, finetune) = make_experiment(session, contest)
-    assert queue.noted(session) == [pretrain.id]
+    assert queue.noted(session) == [(pretrain.id, "pairboard")]
     with pytest.raises(Conflict, match=f"waits for pretrain run {pretrain.id}, which is queued"):
         claim(session, finetune)
     attempt, _ = claim(session, pretrain)
     send(session, pretrain, attempt, Finished(seconds=1))
-    assert queue.noted(session) == [finetune.id]
+    assert queue.noted(session) == [(finetune.id, "pairboard")]
     claim(session, finetune)
     assert finetune.status == "running"
 
@@ -167,7 +167,7 @@ def test_scores_stand_once_however_often_the_run_starts(session: Session, contes
     experiment, (run,) = make_experiment(session, contest, config=without_pretrain())
     attempt, _ = claim(session, run)
     send(session, run, attempt, Scored(split="valid", rows=9, scores=SCORES))
-    service.worker_seen(session, "w1", "boot-two", None)
+    worker_service.worker_seen(session, "w1", "boot-two", None)
     assert run.status == "queued"
     again, _ = claim(session, run, boot="boot-two")
     better = SCORES.model_copy(update={"roc_auc": 0.8})
@@ -184,7 +184,7 @@ def test_scores_stand_once_however_often_the_run_starts(session: Session, contes
 def test_a_stale_attempt_is_refused_everywhere(session: Session, contest: Contest, tmp_path: Path) -> None:
     _, (run,) = make_experiment(session, contest, config=without_pretrain())
     attempt, _ = claim(session, run)
-    service.worker_seen(session, "w1", "boot-two", None)
+    worker_service.worker_seen(session, "w1", "boot-two", None)
     claim(session, run, worker="w2", boot="boot-three")
     for act in (
         lambda: send(session, run, attempt, Finished(seconds=1)),
@@ -200,31 +200,31 @@ def test_a_stale_attempt_is_refused_everywhere(session: Session, contest: Contes
 def test_a_worker_with_the_same_boot_id_keeps_its_run(session: Session, contest: Contest) -> None:
     _, (run,) = make_experiment(session, contest, config=without_pretrain())
     claim(session, run)
-    service.worker_seen(session, "w1", "boot-one", run.id)
-    service.worker_seen(session, "w2", "boot-two", None)
+    worker_service.worker_seen(session, "w1", "boot-one", run.id)
+    worker_service.worker_seen(session, "w2", "boot-two", None)
     assert run.status == "running"
 
 
 def test_leases_end(session: Session, contest: Contest) -> None:
     _, (run,) = make_experiment(session, contest, config=without_pretrain())
     attempt, _ = claim(session, run)
-    service.expire_leases(session)
+    worker_service.expire_leases(session)
     assert run.status == "running"
     attempt.lease_until = clock(session) - timedelta(seconds=1)
     session.flush()
-    service.expire_leases(session)
+    worker_service.expire_leases(session)
     assert (run.status, attempt.outcome) == ("queued", "lost")
     assert "was silent for" in run.reason
 
 
 def test_a_run_that_kills_its_workers_ends_as_failed(session: Session, contest: Contest) -> None:
     _, (run,) = make_experiment(session, contest, config=without_pretrain())
-    for number in range(lifecycle.MAX_LOST_ATTEMPTS):
+    for number in range(5):
         assert run.status == "queued"
         claim(session, run, boot=f"boot-{number}-x")
-        service.worker_seen(session, "w1", f"boot-{number + 1}-x", None)
+        worker_service.worker_seen(session, "w1", f"boot-{number + 1}-x", None)
     assert run.status == "failed"
-    assert f"lost its worker {lifecycle.MAX_LOST_ATTEMPTS} times" in run.reason
+    assert "lost its worker 5 times" in run.reason
 
 
 def test_a_returned_run_is_queued_with_the_reason(session: Session, contest: Contest) -> None:
@@ -233,7 +233,7 @@ def test_a_returned_run_is_queued_with_the_reason(session: Session, contest: Con
     queue.noted(session)
     send(session, run, attempt, Returned(reason="its worker was stopped"))
     assert (run.status, run.reason, attempt.outcome) == ("queued", "its worker was stopped", "returned")
-    assert queue.noted(session) == [run.id]
+    assert queue.noted(session) == [(run.id, "pairboard")]
 
 
 def test_cancelling_a_running_run_whose_worker_is_lost(session: Session, contest: Contest) -> None:
@@ -241,7 +241,7 @@ def test_cancelling_a_running_run_whose_worker_is_lost(session: Session, contest
     claim(session, run)
     service.cancel_experiment(session, experiment)
     assert (run.status, run.cancel_requested) == ("running", True)
-    service.worker_seen(session, "w1", "boot-two", None)
+    worker_service.worker_seen(session, "w1", "boot-two", None)
     assert run.status == "cancelled"
 
 
