@@ -75,6 +75,7 @@ class WorkersPage:
     """runs/workers.html and runs/_workers.html."""
 
     workers: list[WorkerView]
+    experiments: Mapping[int, list[tuple[int, str]]]
 
 
 def _queue_page(session: Session, own_queue: str) -> QueuePage:
@@ -166,6 +167,7 @@ def cancel(run_id: int, session: SessionDep) -> Response:
 
 def _workers_page(session: Session) -> WorkersPage:
     now = clock(session)
+    rows = queries.workers(session)
     return WorkersPage(
         [
             WorkerView(
@@ -173,8 +175,9 @@ def _workers_page(session: Session) -> WorkersPage:
                 WorkerMachine.model_validate(worker.machine) if worker.machine else None,
                 now - worker.last_seen_at > worker_service.WORKER_AWAY,
             )
-            for worker in queries.workers(session)
-        ]
+            for worker in rows
+        ],
+        queue_queries.experiments_of(session, [row.busy_run_id for row in rows if row.busy_run_id is not None]),
     )
 
 

@@ -14,6 +14,7 @@ from app.errors import FieldError, Refused
 from app.runs.models import Run
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import RunKind
+from ml.contract.training_config import Phase
 
 PRIORITIES = {"urgent": 10, "normal": 0, "low": -10}
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
@@ -69,16 +70,22 @@ def placement_of_run(run: Run) -> Placement:
 
 
 def passes_of(config: ExperimentConfig, kind: RunKind) -> float:
-    """How often a run goes through its data; a blend does once."""
+    """How often a run goes through its data; once for a blend, and for a training that a step or a minute ends."""
     stage = {"pretrain": config.pretrain, "finetune": config.finetune}.get(kind)
-    return float(stage.num_train_epochs) if stage is not None else 1.0
+    return float(stage.num_train_epochs) if stage is not None and _by_passes(stage) else 1.0
+
+
+def _by_passes(stage: Phase) -> bool:
+    return not stage.max_steps and not stage.max_minutes
 
 
 def likeness_of(config: ExperimentConfig, kind: RunKind, file_ids: tuple[int | None, ...]) -> str:
     """Equal for runs that take equally long a pass: the same data, model and recipe, but for passes and seed."""
     plain = config.model_dump(mode="json")
     parts: dict[str, Any] = {name: plain[name] for name in ("data", "tokens", "encoder", "augment")}
-    if kind in plain:
-        parts["stage"] = {**plain[kind], "num_train_epochs": None, "learning_rate": None}
+    stage = {"pretrain": config.pretrain, "finetune": config.finetune}.get(kind)
+    if stage is not None:
+        free = {"learning_rate": None} | ({"num_train_epochs": None} if _by_passes(stage) else {})
+        parts["stage"] = {**stage.model_dump(mode="json"), **free}
     text = json.dumps([kind, file_ids, parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
