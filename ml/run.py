@@ -146,10 +146,14 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
     scoring = scoring_on(machine, job.config.finetune)
     train_N = predict_mean(model, weights, train, scoring)
     test = None if data.test is None else to_score(data.test, data.tokens, job)
-    ours = Predictions(
-        predict_mean(model, weights, valid, scoring),
-        None if test is None else predict_mean(model, weights, test, scoring),
-    )
+
+    def predicted() -> Predictions:
+        return Predictions(
+            predict_mean(model, weights, valid, scoring),
+            None if test is None else predict_mean(model, weights, test, scoring),
+        )
+
+    ours, verified = verify(job_path, out, predicted, tell)
     found = RunScores(train=scores(labels[0], train_N), valid=scores(labels[1], ours.valid_N) if len(valid) else None)
     write_valid(out, data.split.valid_rows, labels[1], ours.valid_N)
     write_scores(out, found)
@@ -158,7 +162,7 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
         write_test(out, ours.test_N)
         names.append("test_predictions.tsv")
     tell_artifacts(tell, out, names)
-    tell(verify(job_path, out, ours))
+    tell(verified)
     tell(Scored(split="train", rows=len(train_N), scores=found.train))
     if found.valid is not None:
         interval = auc_interval(labels[1], ours.valid_N, data.split.component_N[data.split.valid_rows])

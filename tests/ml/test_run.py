@@ -22,13 +22,14 @@ from transformers import (
 from ml import checkpoint
 from ml import finetune as finetune_module
 from ml import pretrain as pretrain_module
+from ml import verify as verify_module
 from ml.contract.events import EVENT, Artifact
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
 from ml.errors import RunError
 from ml.run import run
 from ml.tokens import load_tokens
-from ml.verify import compare, predict_from_disk
+from ml.verify import Predictions, compare, predict_from_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 Config = Callable[..., ExperimentConfig]
@@ -159,6 +160,29 @@ def test_compare_counts_bits() -> None:
         compare("test", ours, np.array([np.nextafter(0.25, 1), 0.5]))
     with pytest.raises(RunError, match="predicts 1 test rows"):
         compare("test", ours, ours[:1])
+
+
+def test_a_passing_difference_is_told_and_a_lasting_one_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is what both processes say; here the fresh one is played."""
+    ours = Predictions(np.array([0.25, 0.5]), None)
+    other = Predictions(np.array([np.nextafter(0.25, 1), 0.5]), None)
+
+    def differs(times: int) -> Callable[..., None]:
+        answers = iter([other] * times + [ours] * 9)
+        return lambda _job, _folder, mine: compare("valid", mine.valid_N, next(answers).valid_N)
+
+    told: list = []
+    monkeypatch.setattr(verify_module, "_compare_with_fresh", differs(2))
+    found, verified = verify_module.verify(tmp_path, tmp_path, lambda: ours, told.append)
+    assert (found, verified.rows) == (ours, 2)
+    assert [event.level for event in told] == ["warning", "warning"]
+    assert "1 of 2 valid rows differ" in told[0].message
+    assert "this process predicts as before" in told[0].message
+    monkeypatch.setattr(verify_module, "_compare_with_fresh", differs(3))
+    with pytest.raises(RunError, match="3 times in turn: its scores are not kept"):
+        verify_module.verify(tmp_path, tmp_path, lambda: ours, told.append)
 
 
 def test_weights_from_a_local_folder(
