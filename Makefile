@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format lint types migrate clean
+.PHONY: help install demo up test chaos check format lint types migrate clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -37,6 +37,9 @@ up: $(VENV)/installed ## web server and one worker on http://127.0.0.1:8000, unt
 
 test: $(VENV)/installed-test ## the tests; those that need Postgres, Redis or Chromium say so when they are skipped
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/installed-test ## an hour (CHAOS_MINUTES) of faults on both set-ups; the last line is one JSON object
+	@$(BIN)/python -m tests.chaos.history
 
 check: format lint types test ## everything: format, lint, types, tests
 

@@ -66,6 +66,18 @@ def test_a_killed_worker(tmp_path: Path) -> None:
         assert predictions(line, found) == predictions(line, whole)
 
 
+def test_a_killed_trainer(tmp_path: Path) -> None:
+    """As the kernel does when memory is short: the run is tried again, and the page says why."""
+    with at_work(tmp_path, PAIRBOARD_WORKER_CHECKPOINT_SECONDS="0.2") as (line, number):
+        (trainer,) = trainers(line)
+        os.kill(trainer, signal.SIGKILL)
+        found = line.finished(number)
+        first, second = found["runs"][0]["attempts"]
+        assert (first["outcome"], second["outcome"]) == ("lost", "finished")
+        assert first["reason"].startswith("the trainer was killed by SIGKILL")
+        scores_stand_once(found)
+
+
 def test_a_worker_that_never_comes_back(tmp_path: Path) -> None:
     """Another worker takes the run over once the lease has ended."""
     with at_work(tmp_path, PAIRBOARD_LEASE_SECONDS="3") as (line, number):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ml.contract.events import EVENT, LAST_EVENTS, Event, Failed, Log
+from ml.contract.events import EVENT, LAST_EVENTS, Crashed, Event, Failed, Log
 
 #: what the trainer needs of our environment; the server's secrets are not among it
 _PASSED_ON = (
@@ -58,7 +58,7 @@ class Child:
         self._stopping = threading.Lock()
 
     def events(self) -> Iterator[Event]:
-        """Everything it says, and at last a `failed` if it went without a last word."""
+        """Everything it says, and at last a `crashed` or a `failed` if it went without a last word."""
         assert self._process.stdout is not None  # noqa: S101 - it was asked for
         ended = False
         for line in self._process.stdout:
@@ -68,9 +68,12 @@ class Child:
             ended = isinstance(event, LAST_EVENTS)
             yield event
         code = self._process.wait()
-        if not ended:
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            yield Failed(reason=f"the trainer ended without a last word ({how})", detail=self.log_tail())
+        if not ended and code < 0:
+            name = signal.Signals(-code).name
+            hint = ": perhaps the machine ran out of memory" if name == "SIGKILL" else ""
+            yield Crashed(reason=f"the trainer was killed by {name}{hint}", detail=self.log_tail())
+        elif not ended:
+            yield Failed(reason=f"the trainer ended without a last word (exit code {code})", detail=self.log_tail())
 
     def stop(self, *, at_once: bool = False) -> None:
         """End it: a word first, then by force, and whatever it started with it. at_once: by force."""

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from ml.contract.events import LAST_EVENTS, Cancelled, Event, Failed, Measured, Returned
+from ml.contract.events import LAST_EVENTS, Cancelled, Crashed, Event, Failed, Measured, Returned
 from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
 from worker import hardware
@@ -163,7 +163,9 @@ class Current:
             self._child = Child(self.spool.folder)
         try:
             for event in self._child.events():
-                if not (self.stopped_by and isinstance(event, Failed | Returned)):  # that it was stopped is no news
+                if not (
+                    self.stopped_by and isinstance(event, Failed | Crashed | Returned)
+                ):  # that it was stopped is no news
                     self.spool.append(event)
         finally:
             self._child.stop()

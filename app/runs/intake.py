@@ -12,6 +12,7 @@ from ml.contract.events import (
     Artifact,
     Cancelled,
     Checkpointed,
+    Crashed,
     DataRead,
     Evaluated,
     Event,
@@ -101,6 +102,9 @@ def _apply(session: Session, run: Run, attempt: Attempt, event: Event, now: date
         case Failed():
             session.flush()
             lifecycle.fail(session, run, attempt, now, event.reason, event.detail)
+        case Crashed():
+            session.flush()
+            lifecycle.return_to_queue(session, run, attempt, "lost", now, event.reason, event.detail)
         case Returned():
             session.flush()
             lifecycle.return_to_queue(session, run, attempt, "returned", now, event.reason)

@@ -75,7 +75,13 @@ def cancelled(session: Session, run: Run, attempt: Attempt, now: datetime) -> No
 
 
 def return_to_queue(
-    session: Session, run: Run, attempt: Attempt, outcome: Literal["returned", "lost"], now: datetime, reason: str
+    session: Session,
+    run: Run,
+    attempt: Attempt,
+    outcome: Literal["returned", "lost"],
+    now: datetime,
+    reason: str,
+    detail: str = "",
 ) -> None:
     """running -> queued, with the reason, at its old place; cancelled if that was asked for; failed after as many lost
     workers as the run may cost."""
@@ -87,8 +93,8 @@ def return_to_queue(
         lost = queries.lost_attempts(session, run) + 1
         if lost >= run.max_attempts:
             end_attempt(attempt, "lost", now, reason)
-            detail = queries.last_words(session, attempt, LAST_WORDS)
-            fail(session, run, attempt, now, f"lost its worker {lost} times; the last time: {reason}", detail)
+            detail = "\n\n".join(filter(None, (detail, queries.last_words(session, attempt, LAST_WORDS))))
+            fail(session, run, attempt, now, f"was lost {lost} times; the last time: {reason}", detail)
             return
         if lost > 1:
             not_before = now + min(RETRY_AFTER * 2 ** (lost - 2), LONGEST_RETRY)

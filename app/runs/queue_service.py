@@ -42,8 +42,14 @@ def claim_next(session: Session, worker: Worker, lease: timedelta) -> Claimed | 
 
 
 def move(session: Session, run_id: int, to: Direction) -> Run:
-    """Put a waiting run elsewhere in its queue; past runs of another priority it takes theirs. Raises Conflict."""
+    """Put a waiting run elsewhere in its queue; past runs of another priority it takes theirs. Raises Conflict.
+
+    What goes first goes at once: it does not wait any longer for having lost its workers.
+    """
     run = _waiting(session, run_id)
+    if to == "first" and run.not_before is not None:
+        run.not_before = None
+        queue.later(session, run.id, run.queue)
     line = list(session.scalars(queue_queries.in_order([run.queue])))
     at = line.index(run)
     line.remove(run)

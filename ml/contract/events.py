@@ -1,6 +1,6 @@
 """What a run says while it works: one JSON object a line on stdout, then rows in the database.
 
-ml writes most; the worker writes `measured`, `returned` and `cancelled`, and `failed` for a child that died.
+ml writes most; the worker writes `measured`, `returned` and `cancelled`, and for a dead child `crashed` or `failed`.
 The first field of each line, `type`, tells which event it is.
 """
 
@@ -165,6 +165,15 @@ class Failed(Strict):
     detail: str = ""
 
 
+class Crashed(Strict):
+    """Last event of an attempt whose trainer was killed by a signal (out of memory, a fault of the hardware or of a
+    library): the run is tried again, as often as it may lose a worker."""
+
+    type: Literal["crashed"] = "crashed"
+    reason: str
+    detail: str = ""
+
+
 class Returned(Strict):
     """Last event of an attempt whose worker stops: the run goes back to the queue."""
 
@@ -192,12 +201,13 @@ Event = Annotated[
     | Scored
     | Finished
     | Failed
+    | Crashed
     | Returned
     | Cancelled,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-LAST_EVENTS = (Finished, Failed, Returned, Cancelled)
+LAST_EVENTS = (Finished, Failed, Crashed, Returned, Cancelled)
 
 
 class EventBatch(Strict):

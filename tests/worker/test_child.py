@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.contract.events import Failed, Finished, Log
+from ml.contract.events import Crashed, Failed, Finished, Log
 from worker import child as child_module
 from worker.child import Child
 
@@ -43,19 +43,20 @@ def test_lines_become_events(fake_ml: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "reason"),
+    ("program", "last_word", "reason"),
     [
-        ("import sys; sys.stderr.write('why\\n'); sys.exit(3)", "exit code 3"),
-        ("import os; os.kill(os.getpid(), 9)", "signal SIGKILL"),
-        ("raise MemoryError", "exit code 1"),
+        ("import sys; sys.stderr.write('why\\n'); sys.exit(3)", Failed, "exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", Crashed, "killed by SIGKILL: perhaps the machine ran out of memory"),
+        ("import os; os.kill(os.getpid(), 11)", Crashed, "killed by SIGSEGV"),
+        ("raise MemoryError", Failed, "exit code 1"),
     ],
 )
-def test_a_death_without_a_word_is_a_failure_with_its_log(
-    fake_ml: Path, tmp_path: Path, program: str, reason: str
+def test_a_death_without_a_word_is_told_with_its_log(
+    fake_ml: Path, tmp_path: Path, program: str, last_word: type[Failed | Crashed], reason: str
 ) -> None:
     fake_ml.write_text(program)
     (last,) = events(tmp_path)
-    assert isinstance(last, Failed)
+    assert isinstance(last, last_word)
     assert reason in last.reason
     if "why" in program:
         assert last.detail == "why"
@@ -76,7 +77,7 @@ def test_stopping_ends_it_and_what_it_started(fake_ml: Path, tmp_path: Path) -> 
     assert isinstance(first, Log)
     threading.Thread(target=child.stop).start()
     (last,) = said
-    assert isinstance(last, Failed)
+    assert isinstance(last, Crashed)
     child.close()
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and _lives(int(first.message)):

@@ -224,7 +224,7 @@ def test_a_run_that_kills_its_workers_ends_as_failed(session: Session, contest: 
         claim(session, run, boot=f"boot-{number}-x")
         worker_service.worker_seen(session, "w1", f"boot-{number + 1}-x", None)
     assert run.status == "failed"
-    assert "lost its worker 5 times" in run.reason
+    assert "was lost 5 times" in run.reason
 
 
 def test_a_returned_run_is_queued_with_the_reason(session: Session, contest: Contest) -> None:

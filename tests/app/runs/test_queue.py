@@ -15,7 +15,7 @@ from app.runs import intake, lifecycle, queries, queue_service, service, waiting
 from app.runs.models import Attempt, Run, Worker
 from app.runs.placement import Placement, placement_of
 from app.runs.queue_service import Direction
-from ml.contract.events import Cancelled, EventBatch, Failed, Finished, Log
+from ml.contract.events import Cancelled, Crashed, EventBatch, Failed, Finished, Log
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.hardware import Card, Hardware, WorkerMachine
 from tests.factories import TINY, make_contest, make_experiment, make_file, storage_in
@@ -215,15 +215,28 @@ def test_a_lost_worker_is_bad_luck_once_and_then_the_run_waits_longer(session: S
         if run.not_before:
             assert claimed(session, by) is None
             assert reason(session, run).startswith(f"attempt {boot} of 4 failed: worker w1 stopped in the middle")
-            run.not_before = clock(session) - timedelta(seconds=1)
-            session.flush()
+            queue_service.move(session, run.id, "first")  # a person does not want to wait
         assert claimed(session, by) == run.id
         assert run.not_before is None
     assert pauses == [0, 0, 10, 20]
     worker_service.worker_seen(session, "w1", "boot-last", None)
     assert run.status == "failed"
-    assert run.reason.startswith("lost its worker 4 times; the last time: worker w1 stopped in the middle")
+    assert run.reason.startswith("was lost 4 times; the last time: worker w1 stopped in the middle")
     assert '"message": "begun"' in run.detail
+
+
+def test_a_run_that_kills_its_trainers_ends_with_their_last_lines(session: Session, contest: Contest) -> None:
+    run = alone(session, contest, "killer", max_attempts=2)
+    by = worker(session)
+    crash = Crashed(reason="the trainer was killed by SIGKILL", detail="torch.OutOfMemoryError")
+    claimed(session, by)
+    send(session, holder(session, run), crash)
+    assert (run.status, run.reason) == ("queued", crash.reason)
+    claimed(session, by)
+    send(session, holder(session, run), crash)
+    assert (run.status, holder(session, run).outcome) == ("failed", "lost")
+    assert run.reason == "was lost 2 times; the last time: the trainer was killed by SIGKILL"
+    assert run.detail.startswith("torch.OutOfMemoryError\n\nthe last 2 events of attempt 2:")
 
 
 def test_a_failed_experiment_is_tried_again_from_the_failed_stage(session: Session, contest: Contest) -> None:
