@@ -1,6 +1,6 @@
 """Everything breaks again and again, on both pairs of database and broker; afterwards nothing is lost or doubled.
 
-The short form: CHAOS_MINUTES of both together (1.5). `make chaos` runs it for an hour and prints its figures.
+The short form: CHAOS_MINUTES of both together (0.8). `make chaos` runs it for an hour and prints its figures.
 """
 
 import os
@@ -13,7 +13,7 @@ from tests.chaos.bench import Pair
 from tests.chaos.history import history
 from tests.conftest import missing
 
-MINUTES = float(os.environ.get("CHAOS_MINUTES", "1.5"))
+MINUTES = float(os.environ.get("CHAOS_MINUTES", "0.8"))
 
 
 @pytest.mark.slow

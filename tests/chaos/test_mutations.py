@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("app", "ml", "worker", "migrations", "templates", "tests", "pyproject.toml")
 HISTORIES = "tests/chaos/test_histories.py"
+LIFECYCLE = "tests/app/runs/test_lifecycle.py"
 COURIER = "tests/worker/test_spool_and_courier.py"
 LOOP = "tests/ml/test_loop.py"
 
@@ -42,14 +43,17 @@ MUTATIONS = {
         "app/runs/lifecycle.py",
         '.where(Run.id == run.id, Run.status == "running", Run.attempt == attempt.number)',
         ".where(Run.id == run.id)",
+        LIFECYCLE,
     ),
     "a claim of what is not queued": Mutation(
         "app/runs/lifecycle.py",
         '.where(Run.id == run.id, Run.status == "queued")\n        .values(status="running"',
         '.where(Run.id == run.id)\n        .values(status="running"',
-        "tests/app/runs/test_lifecycle.py",
+        LIFECYCLE,
     ),
-    "tried again without limit": Mutation("app/runs/lifecycle.py", "if lost >= run.max_attempts:", "if False:"),
+    "tried again without limit": Mutation(
+        "app/runs/lifecycle.py", "if lost >= run.max_attempts:", "if False:", LIFECYCLE
+    ),
     "an attempt that is left open": Mutation(
         "app/runs/lifecycle.py",
         "    end_attempt(attempt, outcome, now, reason)\n    if not_before",
@@ -59,17 +63,23 @@ MUTATIONS = {
         "app/runs/worker_service.py", "if attempt.boot_id != boot_id:", "if False:"
     ),
     "needs are not waited for": Mutation(
-        "app/runs/queue_queries.py", "        ~exists(unmet),\n", "", "tests/app/runs/test_queue.py"
+        "app/runs/service.py",
+        "if waits_for := queries.unmet_needs(session, run.id):",
+        "if False and (waits_for := queries.unmet_needs(session, run.id)):",
+        LIFECYCLE,
     ),
     "a paused queue hands out": Mutation(
         "app/runs/queue_queries.py", "        Run.queue.not_in(select(PausedQueue.name)),\n", ""
     ),
-    "a pretrain is paid twice": Mutation("app/runs/graph.py", "if shared is not None:", "if False:"),
+    "a pretrain is paid twice": Mutation("app/runs/graph.py", "if shared is not None:", "if False:", LIFECYCLE),
     "a score is stored twice": Mutation(
         "app/submissions/service.py", "if key and (earlier :=", "if False and (earlier :="
     ),
     "an end is forgotten": Mutation(
-        "app/runs/intake.py", "            lifecycle.cancelled(session, run, attempt, now)\n", "            pass\n"
+        "app/runs/intake.py",
+        "            lifecycle.cancelled(session, run, attempt, now)\n",
+        "            pass\n",
+        LIFECYCLE,
     ),
     "delivered before it is stored": Mutation(
         "worker/courier.py",
