@@ -39,6 +39,7 @@ test: $(VENV)/installed-test ## the tests; those that need Postgres, Redis or Ch
 	@$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(VENV)/installed-test ## an hour (CHAOS_MINUTES) of faults on both set-ups; the last line is one JSON object
+	@PAIRBOARD_TEST_MUTATIONS=all PAIRBOARD_TEST_HISTORIES=1000 $(BIN)/python -m pytest -m "slow or not slow" tests/chaos/test_mutations.py tests/chaos/test_histories.py
 	@$(BIN)/python -m tests.chaos.history
 
 check: format lint types test ## everything: format, lint, types, tests

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, cast
 import typer
 import uvicorn
 
-from app import schema, serving, up
+from app import doctor, schema, serving, up
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
 from app.db import Database
@@ -111,6 +111,17 @@ def migrate(
     else:
         schema.upgrade(database.write_engine, revision)
     print("the database is at", revision)
+
+
+@cli.command("doctor")
+def doctor_command() -> None:
+    """Check data folder, broker, web server, database, clock, workers, queues and files, and say what to do."""
+    found = list(doctor.examine(load()))
+    width = max(len(item.name) for item in found)
+    for item in found:
+        print(f"{item.state:7}  {item.name:{width}}  {item.text}")
+    if any(item.state == "bad" for item in found):
+        sys.exit(1)
 
 
 @cli.command()

@@ -74,9 +74,11 @@ class Courier:
                 self._spool.mark(self._spool.written)
                 self._on_stale()
                 return
-            except Rejected as error:
+            except (Rejected, FileNotFoundError) as error:
                 if not self._confess(error):
                     return
+            except OSError as error:  # a full disk: nothing is marked as delivered that is not
+                self._wait(error)
 
     def _deliver_some(self) -> None:
         first = self._spool.delivered + 1
@@ -111,12 +113,16 @@ class Courier:
         if answer.stop:
             self._on_stop()
 
-    def _wait(self, error: Away) -> None:
-        log.warning("the app is away (%s); %s events wait on disk", error, self._spool.written - self._spool.delivered)
+    def _wait(self, error: Away | OSError) -> None:
+        log.warning(
+            "the app or the disk is away (%s); %s events wait on disk",
+            error,
+            self._spool.written - self._spool.delivered,
+        )
         threading.Event().wait(self._patience)
         self._patience = min(self._patience * 2, LONGEST_PAUSE_S)
 
-    def _confess(self, error: Rejected) -> bool:
+    def _confess(self, error: Rejected | FileNotFoundError) -> bool:
         """The app will never take what comes next: end the run with that reason. False: nothing more to do."""
         log.error("run %s: the app refused an event or file: %s", self._run_id, error)
         reason = f"the app refused what the run reported: {error}"

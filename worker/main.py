@@ -5,6 +5,7 @@ message only a doorbell. (The prefork pool hoards messages and did not stop on S
 a run twice once it outlasts the broker's visibility timeout.)
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -71,6 +72,8 @@ def serve(settings: WorkerSettings) -> None:
     client = Client(settings.server, token, settings.worker_name, boot_id, settings.queue_names)
     carrier = Carrier(settings, client)
     carrier.deliver_leftovers()  # before the first report: that one frees what this name held
+    with contextlib.suppress(Away, Stale, Rejected):  # the presence thread says what is wrong
+        carrier.report()  # before the first bell: the app hands out by what a worker told of itself
     celery = make_celery(settings, carrier)
     presence = threading.Thread(target=_report, args=(settings, carrier), name="presence", daemon=True)
     worker_ready.connect(lambda **_: presence.start(), weak=False)

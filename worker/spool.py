@@ -3,12 +3,16 @@
 job.json  token  inputs/  out/  events.jsonl (line n is event n)  delivered (how many lines the app has)
 """
 
+import errno
+import logging
 import os
 import threading
 from pathlib import Path
 
 from ml.contract.events import EVENT, LAST_EVENTS, Event
 from ml.contract.job import Job
+
+log = logging.getLogger(__name__)
 
 
 class Spool:
@@ -46,9 +50,15 @@ class Spool:
     def append(self, event: Event) -> None:
         """Write an event down and wake the courier."""
         with self.changed:
-            with self._events.open("ab") as file:
-                file.write(event.model_dump_json().encode() + b"\n")
-                file.flush()
+            with self._events.open("ab", buffering=0) as file:
+                whole = file.tell()
+                line = event.model_dump_json().encode() + b"\n"
+                try:
+                    if file.write(line) != len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._events))
+                except OSError:
+                    file.truncate(whole)  # or the next event would stand behind half of this one
+                    raise
                 if isinstance(event, LAST_EVENTS):
                     os.fsync(file.fileno())
             self.written += 1
@@ -75,8 +85,11 @@ class Spool:
         with self.changed:
             self.delivered = delivered
             beside = self._delivered.with_suffix(".new")
-            beside.write_text(str(delivered))
-            beside.replace(self._delivered)
+            try:
+                beside.write_text(str(delivered))
+                beside.replace(self._delivered)
+            except OSError as error:  # after a restart more is sent again than need be, and ignored
+                log.warning("%s can't be written (%s)", self._delivered, error)
             self.changed.notify_all()
 
     def ended(self) -> bool:

@@ -8,18 +8,19 @@ import threading
 import time
 from pathlib import Path
 
-from ml.contract.events import LAST_EVENTS, Cancelled, Crashed, Event, Failed, Measured, Returned
+from ml.contract.events import Cancelled, Crashed, Event, Failed, Measured, Returned
 from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
 from worker import hardware
 from worker.cache import Cache
 from worker.child import Child
-from worker.client import Away, Client, Rejected, Stale
+from worker.client import Away, Claim, Client, Rejected, Stale
 from worker.courier import Courier
 from worker.settings import WorkerSettings
 from worker.spool import Spool
 
 log = logging.getLogger(__name__)
+DISK_TRIES, DISK_PAUSE_S = 30, 2.0  # a full disk may be swept meanwhile
 MEASURE_EVERY_S = 60.0  # an hour's run has 60 rows of it
 
 
@@ -51,7 +52,11 @@ class Carrier:
         here |= {"data_cache": str(self._cache.data), "checkpoint_seconds": self._settings.checkpoint_seconds}
         job = claim.job.model_copy(update=here)
         log.info("run %s (%s), attempt %s", job.run_id, job.kind, job.attempt)
-        spool = Spool.create(self._attempts, job, claim.token)
+        try:
+            spool = Spool.create(self._attempts, job, claim.token)
+        except OSError as error:
+            self._give_back(claim, error)
+            return False
         current = self._current = Current(spool, self.stopping)
         try:
             self._see_through(current)
@@ -74,10 +79,31 @@ class Carrier:
         except Stale:
             current.abandon()
         except OSError as error:
-            current.spool.append(Failed(reason=f"the worker's disk failed: {error}"))
-        current.append_end()
+            self._write_down(current, Crashed(reason=f"the worker's disk failed: {error}"))
+        if (end := current.end()) is not None:
+            self._write_down(current, end)
         if courier.close():
             shutil.rmtree(current.spool.folder, ignore_errors=True)
+
+    def _give_back(self, claim: Claim, error: OSError) -> None:
+        """There is no room even to begin: the run is told so, past the spool."""
+        log.error("run %s can't begin: the worker's disk failed: %s", claim.job.run_id, error)
+        crash = Crashed(reason=f"the worker's disk failed: {error}")
+        try:
+            self._client.send(claim.job.run_id, claim.token, 1, (crash,))
+        except (Away, Stale, Rejected) as away:  # we hold it without a word: our next claim gets it again
+            log.error("run %s: and the app could not be told: %s", claim.job.run_id, away)
+
+    def _write_down(self, current: "Current", event: Event) -> None:
+        """Once the disk takes it; if it does not for a while the lease will end."""
+        for _ in range(DISK_TRIES):
+            try:
+                current.spool.append_before_end(event)
+            except OSError as error:
+                log.error("run %s: its end can't be written down: %s", current.job.run_id, error)
+                self.stopping.wait(DISK_PAUSE_S)
+            else:
+                return
 
     def _fetch(self, current: "Current") -> None:
         """Every input into the attempt's folder; a file that was fetched once is taken from the cache."""
@@ -171,13 +197,11 @@ class Current:
             self._child.stop()
             self._child.close()
 
-    def append_end(self) -> None:
+    def end(self) -> Event | None:
         """The last word when the trainer was stopped before it had one."""
         if self.spool.ended() or self.stopped_by in {None, "stale"}:
-            return
-        end: Event = Cancelled() if self.stopped_by == "cancelled" else Returned(reason="its worker was stopped")
-        assert isinstance(end, LAST_EVENTS)  # noqa: S101 - or the courier would wait for ever
-        self.spool.append(end)
+            return None
+        return Cancelled() if self.stopped_by == "cancelled" else Returned(reason="its worker was stopped")
 
     def cancel(self) -> None:
         """A person wants it stopped."""

@@ -20,6 +20,7 @@ from ml.contract.events import (
     EventBatch,
     Failed,
     Finished,
+    Measured,
     Progress,
     Resumed,
     Returned,
@@ -84,7 +85,7 @@ def store(
 def _apply(session: Session, run: Run, attempt: Attempt, event: Event, now: datetime) -> None:
     body = event.model_dump(mode="json")
     match event:
-        case Started() | DataRead() | Resumed() | Checkpointed() | Verified() | Evaluated():
+        case Started() | DataRead() | Measured() | Resumed() | Checkpointed() | Verified() | Evaluated():
             run.summary = {**({} if isinstance(event, Started) else run.summary or {}), event.type: body}
         case Progress():
             run.progress = body

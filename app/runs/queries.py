@@ -190,6 +190,11 @@ def is_named_elsewhere(session: Session, artifact: Artifact) -> bool:
     return bool(session.scalar(select(or_(*others))))
 
 
+def stored_hashes(session: Session) -> set[str]:
+    """Of every file that a row names: uploads, and what runs made."""
+    return {*session.scalars(select(Artifact.sha256)), *session.scalars(select(ContestFile.sha256))}
+
+
 def attempt_artifact(session: Session, attempt_id: int, name: str) -> Artifact | None:
     """The file that an attempt sent under this name."""
     return session.scalar(select(Artifact).where(Artifact.attempt_id == attempt_id, Artifact.name == name))

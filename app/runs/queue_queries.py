@@ -4,10 +4,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, defer
 
 from app.experiments.models import Experiment
 from app.runs.models import ExperimentRun, PausedQueue, Run, RunNeed
+
+#: thousands of waiting runs are looked at together, and a config has a hundred fields
+LIGHT = [defer(column, raiseload=True) for column in (Run.config, Run.summary, Run.detail)]
 
 
 def in_order(queues: Sequence[str] = ()) -> Select[Run]:

@@ -51,7 +51,7 @@ class Line:
 def line(session: Session) -> Line:
     """Look at the whole queue once."""
     now = clock(session)
-    queued = list(session.scalars(queue_queries.in_order()))
+    queued = list(session.scalars(queue_queries.in_order().options(*queue_queries.LIGHT)))
     running = queue_queries.running_runs(session)
     workers = queries.workers_seen(session, now - WORKER_AWAY)
     paused = queue_queries.paused_queues(session)

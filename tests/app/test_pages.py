@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import app.web as web
-from ml.contract.events import DataRead, Evaluated, Failed, Finished, Progress, Scored, Started, Verified
+from ml.contract.events import DataRead, Evaluated, Failed, Finished, Measured, Progress, Scored, Started, Verified
+from ml.contract.hardware import Card, Hardware
 from ml.contract.scores import Scores
 from tests.factories import TINY, contest_over_http, experiment_over_http
 
@@ -47,6 +48,16 @@ EVENTS = (
         tokens_per_second=1234.5,
         model_flops_utilization=0.173,
         peak_memory_bytes=1_500_000_000,
+    ),
+    Measured(
+        hardware=Hardware(
+            cpu_count=16,
+            cpu_percent=12.5,
+            memory_bytes=10**9,
+            memory_used_bytes=10**8,
+            disk_free_bytes=1,
+            cards=(Card(index=3, name="H200", memory_bytes=10**9, memory_used_bytes=10**8, utilization=37),),
+        )
     ),
     Evaluated(epoch=1, scores=SCORES),
 )
@@ -102,7 +113,7 @@ def test_an_experiment_in_each_of_its_states(client: TestClient, carry: Carry) -
     config = {**TINY, "pretrain": None}
     for name, events, texts in (
         ("waits", None, ["queued", "No worker is connected"]),
-        ("works", EVENTS, ["running", "step 3", "0.75000"]),
+        ("works", EVENTS, ["running", "step 3", "0.75000", "Its machine: GPU 3 37% busy"]),
         ("done", EVENTS + END, ["finished", "identical to the bit", "ab" * 6]),
         ("broken", (*EVENTS, Failed(reason="it broke", detail="Traceback")), ["failed", "it broke", "Traceback"]),
     ):

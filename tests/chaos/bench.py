@@ -35,6 +35,7 @@ class Proxy:
     def __init__(self, targets: list[int], draw: random.Random) -> None:
         self.mode: Literal["ok", "refuse", "delay", "cut"] = "ok"
         self._targets, self._draw = targets, draw
+        self._open: set[socket.socket] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -45,6 +46,7 @@ class Proxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
+            self._open.add(client)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -59,6 +61,7 @@ class Proxy:
             client.close()
             return
         web.settimeout(None)
+        self._open.add(web)
         for source, target in ((client, web), (web, client)):
             threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
@@ -76,9 +79,14 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+            self._open.discard(end)
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+        for end in list(self._open):
+            end.close()
 
 
 class Bench:

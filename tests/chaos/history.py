@@ -57,6 +57,7 @@ def history(folder: Path, pair: Pair, seconds: float, seed: int, *, say: bool = 
             people.stopping.clear()
             _settle(made, people)
             _look(made, people, told)
+            people.close()
         finally:
             if told.violations or sys.exc_info()[0]:
                 sys.stderr.write(made.logs()[-20_000:])
@@ -131,11 +132,14 @@ def reloaded(session: Session, storage: Storage, folder: Path, count: int = 2) -
             (place / item.path).symlink_to(storage.path(item.sha256))
         (place / "job.json").write_text(job.model_dump_json())
         command = [sys.executable, "-m", "ml.verify", "run", "job.json", "scratch"]
-        done = subprocess.run(
-            command, cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, input=b"", check=False, capture_output=True
-        )
-        if done.returncode:
-            yield f"run {run.id} can't be loaded: {done.stderr.decode()[-500:]}"
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with (  # its stdin stays open: at its end the program takes us for dead
+            (place / "stderr").open("wb") as errors,
+            subprocess.Popen(command, cwd=place, env=env, stdin=subprocess.PIPE, stderr=errors) as loading,
+        ):
+            code = loading.wait(120)
+        if code:
+            yield f"run {run.id} can't be loaded ({code}): {(place / 'stderr').read_text()[-500:]}"
             continue
         for part, column in (("valid", 2), ("test", 0)):
             lines = (place / "run" / f"{part}_predictions.tsv").read_text().splitlines()

@@ -41,6 +41,9 @@ class People(threading.Thread):
             assert not self.stopping.wait(0.3), f"{method} {path} was never taken"
         return found
 
+    def close(self) -> None:
+        self._http.close()
+
     def prepare(self) -> None:
         self.insist("POST", "/contests", json={"name": "Chaos", "slug": "chaos"})
         for kind in ("train", "test"):

@@ -1,5 +1,7 @@
 """Events wait on disk until the app has them: the app away, a torn line, a refusal, a stale attempt."""
 
+import resource
+import signal
 import threading
 import time
 from pathlib import Path
@@ -180,3 +182,39 @@ def test_a_server_that_is_not_there_is_away() -> None:
     client = Client("http://127.0.0.1:1", "pb-worker_x", "w", "boot", ["pairboard"])
     with pytest.raises(Away, match="Connect"):
         client.claim(machine(Path("."), None))
+
+
+def test_a_full_disk_leaves_no_half_event(tmp_path: Path) -> None:
+    """What can't be written whole is not there; the next event stands on a line of its own."""
+    spool = Spool.create(tmp_path, JOB, "token")
+    spool.append(Log(message="first"))
+    events = spool.folder / "events.jsonl"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size + 20, limits[1]))
+        with pytest.raises(OSError, match=r"File too large|No space"):
+            spool.append(Log(message="x" * 100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    spool.append(Log(message="second"))
+    assert [event.message for event in Spool(spool.folder).after(0, 9) if isinstance(event, Log)] == ["first", "second"]
+    assert spool.written == 2
+
+
+def test_a_disk_that_fails_for_a_while_delays_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The courier waits for it as it waits for the app."""
+    spool, app = Spool.create(tmp_path, JOB, "secret"), FakeApp()
+    spool.append(Finished(seconds=1))
+    after, failures = spool.after, [OSError(5, "Input/output error")]
+
+    def fails_once(number: int, limit: int) -> list[Event]:
+        if failures:
+            raise failures.pop()
+        return after(number, limit)
+
+    monkeypatch.setattr(spool, "after", fails_once)
+    never = threading.Event()
+    Courier(app, spool, never, on_stop=lambda: None, on_stale=lambda: None).deliver()  # type: ignore[arg-type]
+    assert app.events == [Finished(seconds=1)]
