@@ -77,8 +77,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _web(settings: Settings) -> Finding:
-    host = settings.host if settings.host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - to compare with
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    url = settings.own_url
     try:
         found = httpx2.get(f"{url}/health", timeout=5)
     except httpx2.TransportError as error:

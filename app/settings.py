@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import AppError
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+#: names to bind to, under which nobody can be called
+_EVERYWHERE = {"0.0.0.0", "::", "localhost"}  # noqa: S104 - names to compare with
 
 
 class Settings(BaseSettings):
@@ -63,6 +65,16 @@ class Settings(BaseSettings):
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the app."""
         return self.host in LOOPBACK_HOSTS
+
+    @property
+    def own_host(self) -> str:
+        """Where this machine reaches the web server."""
+        return "127.0.0.1" if self.host in _EVERYWHERE else self.host
+
+    @property
+    def own_url(self) -> str:
+        """The web server's address on this machine."""
+        return f"http://{f'[{self.own_host}]' if ':' in self.own_host else self.own_host}:{self.port}"
 
     @property
     def worker_token_file(self) -> Path:

@@ -23,8 +23,6 @@ from app.settings import Settings
 
 STOP_AFTER_S = 28.0
 LONGEST_PAUSE_S = 30.0
-#: names to bind to, under which nobody can be called
-_EVERYWHERE = {"0.0.0.0", "::", "localhost"}  # noqa: S104 - names to compare with
 
 
 def run(settings: Settings, *, with_worker: bool = True) -> int:
@@ -41,10 +39,12 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
         signal.signal(number, lambda *_: stop.set())
     children = [Child("web", [sys.executable, "-m", "app", "web", "--die-with-parent"], {})]
     if with_worker:
-        host = "127.0.0.1" if settings.host in _EVERYWHERE else settings.host
-        server = f"http://{host}:{settings.port}"
         children.append(
-            Child("worker", [sys.executable, "-m", "worker", "--die-with-parent"], {"PAIRBOARD_WORKER_SERVER": server})
+            Child(
+                "worker",
+                [sys.executable, "-m", "worker", "--die-with-parent"],
+                {"PAIRBOARD_WORKER_SERVER": settings.own_url},
+            )
         )
     _say(
         f"pairboard on http://{settings.host}:{settings.port} (data in {settings.data_dir.resolve()}; Ctrl-C stops it)"
@@ -75,10 +75,9 @@ def _require_free_port(settings: Settings) -> None:
 
 def _until_it_listens(settings: Settings, stop: threading.Event) -> None:
     """Wait for the web server's port, but not for ever: a worker does without it for a while."""
-    host = "127.0.0.1" if settings.host in _EVERYWHERE else settings.host
     deadline = time.monotonic() + STOP_AFTER_S
     while time.monotonic() < deadline and not stop.wait(0.1):
-        with contextlib.suppress(OSError), socket.create_connection((host, settings.port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((settings.own_host, settings.port), timeout=1):
             return
 
 

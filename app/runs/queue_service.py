@@ -13,7 +13,7 @@ from app.runs import lifecycle, queries, queue_queries, service
 from app.runs.models import PausedQueue, Run, Worker
 from app.runs.placement import Placement, placement_of, placement_of_run
 from app.runs.service import Claimed
-from ml.contract.hardware import WorkerMachine
+from app.runs.waiting import memory_gb
 
 Direction = Literal["first", "up", "down", "last"]
 #: several web processes hand out at once: who loses the race for one run tries the next
@@ -25,20 +25,25 @@ def claim_next(session: Session, worker: Worker, lease: timedelta) -> Claimed | 
 
     A worker whose claim was stored but whose answer got lost asks again and gets the same attempt with a new token.
     """
-    who = {"worker": worker.name, "boot_id": worker.boot_id}
     held = queries.held_without_events(session, worker.name, worker.boot_id)
     if held is not None:
-        return service.claim(session, held.run_id, **who, lease=lease)
+        return _hand_out(session, held.run_id, worker, lease)
     if worker.draining:
         return None
-    memory = WorkerMachine.model_validate(worker.machine).gpu_memory_gb if worker.machine else 0.0
-    now = clock(session)
+    now, memory = clock(session), memory_gb(worker)
     for run in queue_queries.ready_runs(session, now, CANDIDATES, queues=worker.queues, gpu_memory_gb=memory):
         try:
-            return service.claim(session, run.id, **who, lease=lease)
+            return _hand_out(session, run.id, worker, lease)
         except Conflict:
             continue
     return None
+
+
+def _hand_out(session: Session, run_id: int, worker: Worker, lease: timedelta) -> Claimed:
+    claimed = service.claim(session, run_id, worker=worker.name, boot_id=worker.boot_id, lease=lease)
+    worker.busy_run_id = run_id
+    session.flush()
+    return claimed
 
 
 def move(session: Session, run_id: int, to: Direction) -> Run:

@@ -77,7 +77,6 @@ def claim(body: WorkerBody, session: SessionDep, settings: SettingsDep) -> Claim
     claimed = queue_service.claim_next(session, row, timedelta(seconds=settings.lease_seconds))
     if claimed is None:
         return Response(status_code=204)  # type: ignore[return-value]  # FastAPI takes a response as it is
-    row.busy_run_id = claimed.job.run_id
     return ClaimOut(job=claimed.job, token=claimed.token, lease_seconds=settings.lease_seconds)
 
 

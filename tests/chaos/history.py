@@ -61,8 +61,8 @@ def history(folder: Path, pair: Pair, seconds: float, seed: int, *, say: bool = 
         finally:
             if told.violations or sys.exc_info()[0]:
                 sys.stderr.write(made.logs()[-20_000:])
-    if small:
-        subprocess.run(["umount", "-l", str(folder / "data" / "worker")], check=False)
+            if small:  # lazily: it goes when the workers are gone
+                subprocess.run(["umount", "-l", str(folder / "data" / "worker")], check=False)
     told.violations += list(checks.left_over(folder))
     return told
 
