@@ -62,3 +62,9 @@ class TooLarge(AppError):
     """More bytes than are taken. 413."""
 
     status = 413
+
+
+class NoRoom(AppError):
+    """The disk does not take it: a program tries again later. 507."""
+
+    status = 507

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from app.errors import AppError, TooLarge
+from app.errors import NoRoom, TooLarge
 
 CHUNK = 1 << 20
-TORN_AFTER_S = 3600
+TORN_AFTER_S = 24 * 3600
 NEW_FOR_S = 60
 
 
@@ -40,13 +40,34 @@ class Storage:
         """Where the file of this hash lies, or would."""
         return self.root / sha256[:2] / sha256
 
+    def find(self, sha256: str, size: int) -> Stored | None:
+        """The file of this hash if it is here; it counts as new from now on, for a row that is about to name it."""
+        path = self.path(sha256)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size == size:
+                os.utime(path)
+                return Stored(sha256, size, path)
+        return None
+
+    def take(self, path: Path, sha256: str, size: int) -> Stored:
+        """Rename a synced file beside us into its place, over equal bytes that may be there."""
+        target = self.path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return Stored(sha256, size, target)
+
     def incoming(self) -> "Incoming":
         """A place to write a new file to; see Incoming."""
         self.root.mkdir(parents=True, exist_ok=True)
         return Incoming(self)
 
     def forget_torn(self) -> None:
-        """Remove what a killed process left half written. An hour old: several web processes may share the folder."""
+        """Remove what was left half written a day ago: a worker whose app was away goes on where it stopped."""
         for path in self.root.glob("incoming-*"):
             with contextlib.suppress(FileNotFoundError):  # another process was faster
                 if time.time() - path.stat().st_mtime > TORN_AFTER_S:
@@ -91,7 +112,7 @@ class Incoming:
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise AppError(f"the file could not be written to {self._storage.root}: {error}") from error
+            raise NoRoom(f"the file could not be written to {self._storage.root}: {error.strerror}") from error
 
     @property
     def sha256(self) -> str:
@@ -106,15 +127,7 @@ class Incoming:
         """Sync and rename into place; a file of the same bytes that is there already stays."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        target = self._storage.path(self.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self.path, target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return Stored(self.sha256, self.size, target)
+        return self._storage.take(self.path, self.sha256, self.size)
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """Rows and files for tests, made the way the product makes them."""
 
+import hashlib
 import io
 import random
 from pathlib import Path
@@ -103,3 +104,17 @@ def experiment_over_http(client: TestClient, slug: str = "oppo", **changes: Any)
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def upload_over_http(client: TestClient, run_id: int, name: str, content: bytes, headers: dict[str, str]) -> str:
+    """A file of a run, sent by its attempt in one piece; its sha256."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    told = {"name": name, "sha256": sha256, "size": len(content)}
+    answer = client.post(f"/api/v1/runs/{run_id}/uploads", json=told, headers=headers)
+    if answer.status_code == 200 and answer.json()["artifact"] is None:
+        address = f"/api/v1/runs/{run_id}/uploads/{sha256}?offset=0&size={len(content)}"
+        assert client.patch(address, content=content, headers=headers).status_code == 200
+        answer = client.post(f"/api/v1/runs/{run_id}/uploads", json=told, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["artifact"]["sha256"] == sha256
+    return sha256

@@ -1,8 +1,8 @@
 """The worker's calls to the app, typed. Three kinds of failure, since each asks for something else."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from pydantic import BaseModel
@@ -34,6 +34,15 @@ class Claim(BaseModel):
     lease_seconds: float
 
 
+class UploadState(BaseModel):
+    """How much of a file the app has."""
+
+    offset: int
+    piece_bytes: int
+    artifact: object = None
+    problem: str = ""
+
+
 class Client:
     """One connection pool to the app. Thread-safe."""
 
@@ -41,6 +50,10 @@ class Client:
         self._http = httpx2.Client(base_url=f"{server.rstrip('/')}/api/v1", timeout=httpx2.Timeout(30, connect=5))
         self._worker_token = worker_token
         self._who = {"worker": worker, "boot_id": boot_id, "queues": queues}
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
 
     def report(self, busy_run_id: int | None, machine: WorkerMachine) -> None:
         """This worker lives, idle or busy."""
@@ -65,15 +78,30 @@ class Client:
         return EventAnswer.model_validate_json(answer.content)
 
     def upload(self, run_id: int, token: str, name: str, path: Path, sha256: str) -> None:
-        """Send a file of the run, streamed."""
+        """Send a file of the run, in pieces, from where an earlier try stopped. What the app knows is not sent.
 
-        def chunks() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    yield chunk
+        Raises Away when the connection is cut: called again it goes on. Raises Rejected when the bytes arrive twice
+        with another hash than said, for then they are others.
+        """
+        problems = 0
+        told = {"name": name, "sha256": sha256, "size": path.stat().st_size}
+        while (state := self._upload_state("POST", f"/runs/{run_id}/uploads", token, json=told)).artifact is None:
+            problems += bool(state.problem)
+            if problems > 1:
+                raise Rejected(state.problem)
+            self._send_pieces(f"/runs/{run_id}/uploads/{sha256}", token, path, state)
 
-        headers = {"X-Content-SHA256": sha256, "Content-Type": "application/octet-stream"}
-        self._call("PUT", f"/runs/{run_id}/artifacts/{name}", token, content=chunks(), headers=headers)
+    def _send_pieces(self, address: str, token: str, path: Path, state: "UploadState") -> None:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            while state.offset < size:
+                file.seek(state.offset)
+                piece = file.read(state.piece_bytes)
+                params = {"offset": state.offset, "size": size}
+                state = self._upload_state("PATCH", address, token, content=piece, params=params)
+
+    def _upload_state(self, method: str, address: str, token: str, **sent: Any) -> "UploadState":
+        return UploadState.model_validate_json(self._call(method, address, token, **sent).content)
 
     def download(self, run_id: int, token: str, sha256: str, target: Path) -> None:
         """Fetch an input to `target`. Raises Away when what arrived is not what its hash says."""
@@ -100,12 +128,13 @@ class Client:
         token: str,
         *,
         json: object = None,
-        content: str | Iterator[bytes] | None = None,
+        content: str | bytes | None = None,
+        params: dict[str, int] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx2.Response:
         sent = {"Authorization": f"Bearer {token}", **(headers or {})}
         try:
-            answer = self._http.request(method, path, json=json, content=content, headers=sent)
+            answer = self._http.request(method, path, json=json, content=content, params=params, headers=sent)
         except httpx2.TransportError as error:
             raise Away(f"{type(error).__name__}: {error}") from error
         if answer.is_error:

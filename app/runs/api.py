@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from app.accounts.service import digest
-from app.db import Database, clock
-from app.errors import Forbidden, NotFound, NotSignedIn, Refused
+from app.db import clock
+from app.errors import Forbidden, NotFound, NotSignedIn
 from app.runs import intake, queries, service
 from app.runs.jobs import job_of
 from app.runs.models import Attempt, Run
@@ -24,7 +23,8 @@ from ml.contract.events import EventAnswer, EventBatch
 from ml.contract.job import Job
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
-ArtifactName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+ARTIFACT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+ArtifactName = Annotated[str, Path(pattern=ARTIFACT_NAME)]
 WORKER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,99}$"
 
 
@@ -108,10 +108,11 @@ class Held:
 
 def held(run_id: int, request: Request, session: SessionDep) -> Held:
     """The attempt whose token was sent; it reaches its own run alone."""
-    return _held(session, run_id, bearer(request))
+    return require_held(session, run_id, bearer(request))
 
 
-def _held(session: Session, run_id: int, token: str | None) -> Held:
+def require_held(session: Session, run_id: int, token: str | None) -> Held:
+    """The same by the token itself. Raises NotSignedIn for an unknown one, Forbidden for that of another run."""
     if token is None:
         raise NotSignedIn("send Authorization: Bearer <attempt token>, as answered to the claim")
     found = queries.attempt_by_token(session, digest(token))
@@ -150,43 +151,6 @@ def heartbeat(holder: HeldDep, session: SessionDep, settings: SettingsDep) -> Ev
     """Extends the lease while ml is silent."""
     lease = timedelta(seconds=settings.lease_seconds)
     return intake.heartbeat(session, holder.run, holder.attempt, lease, clock(session))
-
-
-@router.put("/runs/{run_id}/artifacts/{name}", status_code=201, response_model=ArtifactOut)
-async def put_artifact(
-    request: Request,
-    run_id: int,
-    name: ArtifactName,
-    x_content_sha256: Annotated[str, Header(pattern=r"^[0-9a-f]{64}$")],
-) -> ArtifactOut:
-    """Upload a file of the run as the raw body. async: the body is streamed to disk, never held in memory."""
-    database: Database = request.app.state.database
-    storage: Storage = request.app.state.storage
-    token = bearer(request)
-    await run_in_threadpool(_check_held, database, run_id, token)
-    with storage.incoming() as incoming:
-        async for chunk in request.stream():
-            await run_in_threadpool(incoming.write, chunk)
-        if incoming.sha256 != x_content_sha256:
-            raise Refused(
-                f"{name}: {incoming.size} bytes arrived with sha256 {incoming.sha256}, not {x_content_sha256}"
-            )
-        stored = await run_in_threadpool(incoming.keep)
-
-    def record() -> ArtifactOut:
-        with database.writing() as session:
-            holder = _held(session, run_id, token)
-            row = service.add_artifact(session, holder.run, holder.attempt, name, stored, x_content_sha256)
-            return ArtifactOut.model_validate(row, from_attributes=True)
-
-    return await run_in_threadpool(record)
-
-
-def _check_held(database: Database, run_id: int, token: str | None) -> None:
-    """Before a byte is taken; checked again, under the lock, when the file is there."""
-    with database.reading() as session:
-        holder = _held(session, run_id, token)
-        intake.require_current(holder.run, holder.attempt)
 
 
 @router.get("/runs/{run_id}/inputs/{sha256}", response_class=FileResponse)

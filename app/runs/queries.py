@@ -181,6 +181,11 @@ def needless_checkpoints(session: Session) -> list[Artifact]:
     return needless
 
 
+def is_artifact(session: Session, sha256: str) -> bool:
+    """Whether a run made these bytes."""
+    return bool(session.scalar(select(exists().where(Artifact.sha256 == sha256))))
+
+
 def is_named_elsewhere(session: Session, artifact: Artifact) -> bool:
     """Whether another row names the same bytes, which are stored once."""
     others = (

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.accounts.service import digest, new_secret
 from app.db import clock
-from app.errors import Conflict, Refused
+from app.errors import Conflict
 from app.experiments.models import Experiment
 from app.runs import graph, lifecycle, queries, queue_queries
 from app.runs.intake import require_current
@@ -116,19 +116,23 @@ def retry_experiment(session: Session, experiment: Experiment) -> list[Run]:
     return again
 
 
-def add_artifact(session: Session, run: Run, attempt: Attempt, name: str, stored: Stored, sha256: str) -> Artifact:
+def add_artifact(session: Session, run: Run, attempt: Attempt, name: str, stored: Stored) -> Artifact:
     """The row of an uploaded file. The same file twice is one row; another under the same name is a Conflict."""
     require_current(run, attempt)
-    if stored.sha256 != sha256:
-        raise Refused(f"{name}: {stored.size} bytes arrived with sha256 {stored.sha256}, not {sha256}: send it again")
     artifact = queries.attempt_artifact(session, attempt.id, name)
     if artifact is not None:
-        if artifact.sha256 != sha256:
+        if artifact.sha256 != stored.sha256:
             raise Conflict(f"attempt {attempt.number} of run {run.id} sent another {name} before")
         return artifact
     artifact = Artifact(
-        run_id=run.id, attempt_id=attempt.id, name=name, sha256=sha256, size=stored.size, created_at=clock(session)
+        run_id=run.id,
+        attempt_id=attempt.id,
+        name=name,
+        sha256=stored.sha256,
+        size=stored.size,
+        created_at=clock(session),
     )
+    run.reason = ""  # of a disk that was full
     session.add(artifact)
     session.flush()
     return artifact

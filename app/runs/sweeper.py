@@ -55,10 +55,11 @@ class Sweeper:
             except SQLAlchemyError:
                 log.exception("the sweep failed; the next one tries again")
             except OSError:
-                log.exception("a checkpoint could not be removed; the next sweep tries again")
+                log.exception("a file could not be removed; the next sweep tries again")
 
     def tidy(self) -> None:
-        """Remove checkpoints that nobody will go on from."""
+        """Remove checkpoints that nobody will go on from, and what was left half sent."""
+        self._storage.forget_torn()
         with self._database.reading() as session:
             needless = bool(queries.needless_checkpoints(session))
         if needless:

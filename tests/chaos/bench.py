@@ -75,11 +75,15 @@ class Proxy:
                 if self.mode == "refuse" or (self.mode == "cut" and left < 0):
                     break
                 target.sendall(data)
+                self.passed(source, len(data))
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
             self._open.discard(end)
+
+    def passed(self, source: socket.socket, size: int) -> None:
+        """Called for bytes that went through."""
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

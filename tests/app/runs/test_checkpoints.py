@@ -11,7 +11,7 @@ from app import storage as storage_module
 from app.runs.sweeper import Sweeper
 from app.storage import Storage
 from ml.contract.events import Artifact, Checkpointed, Event, Finished, Returned
-from tests.factories import TINY, contest_over_http, experiment_over_http
+from tests.factories import TINY, contest_over_http, experiment_over_http, upload_over_http
 
 WHO = {"worker": "w1", "boot_id": "boot-one"}
 STATES = {step: f"state of step {step}".encode() for step in (10, 20, 30)}
@@ -45,11 +45,7 @@ class Line:
 
     def upload(self, name: str, content: bytes) -> str:
         """A file of the attempt; its sha256."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        headers = {**self.mine, "X-Content-SHA256": sha256}
-        answer = self.client.put(f"/api/v1/runs/{self.run_id}/artifacts/{name}", content=content, headers=headers)
-        assert answer.status_code == 201, answer.text
-        return sha256
+        return upload_over_http(self.client, self.run_id, name, content, self.mine)
 
     def save(self, *steps: int) -> None:
         """Checkpoints of these steps."""
