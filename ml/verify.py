@@ -98,14 +98,17 @@ def compare(name: str, ours_N: Probabilities, theirs_N: Probabilities) -> None:
 def _start_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
     """Run this module as a program. Its stdin is a pipe that we hold: if we die, it ends, and so does the child."""
     command = [sys.executable, "-m", "ml.verify", str(folder), str(job_path), str(scratch)]
-    with (scratch / "stderr").open("w+b") as errors:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=errors, stderr=errors) as child:
-            # not communicate(): it would close the pipe, and the child take that for our death
-            code = child.wait()
-        errors.seek(0)
-        text = errors.read().decode("utf-8", "replace").strip()
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    # Its words come by a pipe: a file may lie on the disk whose fullness it wants to tell. And not by communicate(),
+    # which closes its stdin.
+    with subprocess.Popen(command, **streams) as child:
+        assert child.stdout is not None  # noqa: S101 - it was asked for
+        text = child.stdout.read().decode("utf-8", "replace").strip()
+        code = child.wait()
     if code != 0:
         last = text.splitlines()[-1] if text else "no message"
+        if last.startswith("OSError"):
+            raise OSError(f"a fresh process that loads the saved model: {last}")
         raise RunError(f"the saved model cannot be loaded in a fresh process (exit code {code}): {last}")
 
 

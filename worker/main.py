@@ -148,6 +148,8 @@ def _report(settings: WorkerSettings, carrier: Carrier) -> None:
             if not was_away:
                 log.warning("the app at %s is away: %s", settings.server, error)
             was_away = True
+        except OSError as error:  # a full disk; and without this thread the app would take us for lost
+            log.warning("the figures of this machine can't be written down: %s", error)
         except (Stale, Rejected) as error:
             log.error("the app at %s does not take this worker: %s", settings.server, error)
             os.kill(os.getpid(), 15)

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import threading
+from functools import cached_property
 from pathlib import Path
 
 from ml.contract.events import EVENT, LAST_EVENTS, Event
@@ -37,12 +38,12 @@ class Spool:
             file.write(token)
         return cls(folder)
 
-    @property
+    @cached_property
     def job(self) -> Job:
         """What the attempt works on."""
         return Job.model_validate_json((self.folder / "job.json").read_bytes())
 
-    @property
+    @cached_property
     def token(self) -> str:
         """The attempt's own token."""
         return (self.folder / "token").read_text()

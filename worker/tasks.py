@@ -136,15 +136,16 @@ class Carrier:
         current = self._current
         machine = self._machine()
         self._client.report(current.job.run_id if current else None, machine)
-        if current is not None and not current.spool.ended():
-            if time.monotonic() - current.measured_at >= MEASURE_EVERY_S:
-                current.measured_at = time.monotonic()
-                current.spool.append_before_end(Measured(hardware=machine.hardware))
-            try:
-                if self._client.heartbeat(current.job.run_id, current.spool.token).stop:
-                    current.cancel()
-            except Stale:
-                current.abandon()
+        if current is None or current.spool.ended():
+            return
+        try:
+            if self._client.heartbeat(current.job.run_id, current.spool.token).stop:
+                current.cancel()
+        except Stale:
+            current.abandon()
+        if time.monotonic() - current.measured_at >= MEASURE_EVERY_S:
+            current.measured_at = time.monotonic()
+            current.spool.append_before_end(Measured(hardware=machine.hardware))
 
     def stop(self) -> None:
         """The worker has to go: the run returns to the queue."""

@@ -1,6 +1,7 @@
 """Events wait on disk until the app has them: the app away, a torn line, a refusal, a stale attempt."""
 
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -12,9 +13,11 @@ import pytest
 from ml.contract.events import Artifact, Cancelled, Checkpointed, Event, EventAnswer, Failed, Finished, Log
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
+from worker import main as worker_main
 from worker.client import Away, Client, Rejected, Stale
 from worker.courier import Courier
 from worker.hardware import machine
+from worker.settings import WorkerSettings
 from worker.spool import Spool
 
 JOB = Job(run_id=7, attempt=1, kind="finetune", config=ExperimentConfig(), inputs=())
@@ -218,3 +221,31 @@ def test_a_disk_that_fails_for_a_while_delays_delivery(tmp_path: Path, monkeypat
     never = threading.Event()
     Courier(app, spool, never, on_stop=lambda: None, on_stale=lambda: None).deliver()  # type: ignore[arg-type]
     assert app.events == [Finished(seconds=1)]
+
+
+def test_an_attempt_s_token_outlasts_its_folder(tmp_path: Path) -> None:
+    """The presence thread may ask for it while the carried run's folder goes."""
+    spool = Spool.create(tmp_path, JOB, "secret")
+    Courier(FakeApp(), spool, threading.Event(), on_stop=lambda: None, on_stale=lambda: None)  # type: ignore[arg-type]
+    shutil.rmtree(spool.folder)
+    assert (spool.token, spool.job) == ("secret", JOB)
+
+
+class FullDisk:
+    """A carrier whose disk is full at first."""
+
+    def __init__(self) -> None:
+        self.stopping, self.reports = threading.Event(), 0
+
+    def report(self) -> None:
+        """Fails once."""
+        self.reports += 1
+        if self.reports == 1:
+            raise OSError(28, "No space left on device")
+        self.stopping.set()
+
+
+def test_a_full_disk_does_not_silence_the_worker() -> None:
+    carrier = FullDisk()
+    worker_main._report(WorkerSettings(heartbeat_seconds=0.01), carrier)  # type: ignore[arg-type]
+    assert carrier.reports == 2
