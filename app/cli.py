@@ -10,7 +10,7 @@ from typing import Annotated, Literal, cast
 import typer
 import uvicorn
 
-from app import doctor, schema, serving, up
+from app import doctor, logs, schema, serving, up
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
 from app.db import Database
@@ -72,6 +72,7 @@ def web(die: DieWithParent = False) -> None:
     if die:
         die_with_parent()
     settings = load()
+    logs.configure(settings)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -68,3 +68,9 @@ class NoRoom(AppError):
     """The disk does not take it: a program tries again later. 507."""
 
     status = 507
+
+
+class Away(AppError):
+    """Something that the app stands on does not answer: try again. 503."""
+
+    status = 503

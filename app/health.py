@@ -1,15 +1,22 @@
-"""GET /health: does this process reach what it needs. For load balancers, docker compose and people."""
+"""GET /health: does this process reach what it needs. For load balancers, docker compose and people; and /metrics.
+
+/health/live: the process answers; else start it anew. /health/ready: it can work; else send it no requests.
+"""
 
 from importlib.metadata import version
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import metrics
 from app.db import Database, clock
+from app.errors import Away
 from app.queue import Doorbell
 from app.runs import queries, queue_queries
 from app.runs.worker_service import WORKER_AWAY
+from app.security import member
+from app.web import SettingsDep
 
 router = APIRouter(tags=["health"])
 
@@ -48,3 +55,34 @@ def health(request: Request, response: Response) -> Health:
         workers=workers,
         queued_runs=queued,
     )
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    ok: bool = True
+
+
+@router.get("/health/live")
+def live() -> Alive:
+    """Asks nothing of anybody: a database that is away is no reason to start this process anew."""
+    return Alive()
+
+
+@router.get("/health/ready")
+def ready(request: Request) -> Alive:
+    """Whether requests can be served: the database is read. The broker may be away, the app works without it."""
+    database: Database = request.app.state.database
+    try:
+        with database.reading() as session:
+            queue_queries.queued_count(session)
+    except SQLAlchemyError as error:
+        raise Away(f"the database can't be read ({type(error).__name__})") from error
+    return Alive()
+
+
+@router.get("/metrics", dependencies=[Depends(member)], response_class=Response)
+def read_metrics(request: Request, settings: SettingsDep) -> Response:
+    """In Prometheus's text format. Prometheus sends a member's token as its `authorization: credentials`."""
+    text = metrics.exposition(settings, request.app.state.database)
+    return Response(text, media_type=metrics.CONTENT_TYPE)

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Scope
@@ -25,13 +26,14 @@ from app.contests import api as contest_api
 from app.contests import pages as contest_pages
 from app.db import Database
 from app.error_page import ErrorPage
-from app.errors import AppError, FieldError, NotSignedIn
+from app.errors import AppError, Away, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.leaderboard import api as leaderboard_api
 from app.leaderboard import pages as leaderboard_pages
 from app.queue import Doorbell
+from app.request_log import RequestLog
 from app.runs import api as run_api
 from app.runs import pages as run_pages
 from app.runs import queue_api, upload_api, worker_api
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     secret = settings.secret.get_secret_value() or secrets.token_hex(32)
     app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
     app.add_middleware(security.Gate, settings=settings)
+    app.add_middleware(RequestLog)
     _routes(app)
     _error_handlers(app)
     return app
@@ -131,6 +134,12 @@ def _error_handlers(app: FastAPI) -> None:
         message = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
         return _answer(request, error.status_code, message)
 
+    @app.exception_handler(OperationalError)
+    def database_away(request: Request, error: OperationalError) -> Response:
+        log.error("%s %s: the database failed: %s", request.method, request.url.path, error.orig)
+        message = "the database does not answer, or its disk is full; nothing was changed: try again in a while"
+        return _answer(request, Away.status, message)
+
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -145,7 +154,7 @@ def _answer(
     detail: object = None,
 ) -> Response:
     path = request.url.path
-    if path.startswith("/api/") or path in {"/health", "/openapi.json"}:
+    if path.startswith(("/api/", "/health", "/metrics")) or path == "/openapi.json":
         body: dict[str, Any] = {"message": message, "fields": [asdict(problem) for problem in problems]}
         if detail is not None:
             body["detail"] = jsonable_encoder(detail)

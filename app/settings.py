@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import AppError
+from ml.contract.logs import LogFormat, LogLevel
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 #: names to bind to, under which nobody can be called
@@ -31,6 +32,8 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(SecretStr(""), description="signs session cookies; needed beyond loopback")
     allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas")
     lease_seconds: float = Field(900, ge=1, description="a worker silent for longer loses its run")
+    log_format: LogFormat = Field("text", description="json: one object a line, for programs")
+    log_level: LogLevel = "info"
     sweep_seconds: float = Field(2, ge=0.1, description="pause between looks at the queue")
     max_upload_mb: int = Field(4096, ge=1)
 

@@ -30,7 +30,16 @@ ALLOWED = {
         "sklearn",
         "onnxruntime",
     },
-    "worker": {"worker", "ml.contract", "pydantic", "pydantic_settings", "celery", "httpx2", "psutil"},
+    "worker": {
+        "worker",
+        "ml.contract",
+        "pydantic",
+        "pydantic_settings",
+        "celery",
+        "httpx2",
+        "psutil",
+        "pythonjsonlogger",
+    },
     "app": {
         *(
             "app",
@@ -44,6 +53,7 @@ ALLOWED = {
             "alembic",
         ),
         *("jinja2", "markdown_it", "argon2", "numpy", "scipy", "sklearn", "typer", "rich", "httpx2", "fastapi_offline"),
+        *("prometheus_client", "pythonjsonlogger"),
     },
 }
 

@@ -70,9 +70,11 @@ class Client:
         """The attempt lives even when ml is silent."""
         return EventAnswer.model_validate_json(self._call("POST", f"/runs/{run_id}/heartbeat", token).content)
 
-    def send(self, run_id: int, token: str, first: int, events: tuple[Event, ...]) -> EventAnswer:
-        """Deliver consecutive events."""
-        body = EventBatch(first=first, events=events).model_dump_json()
+    def send(
+        self, run_id: int, token: str, first: int, events: tuple[Event, ...], waited_seconds: float = 0.0
+    ) -> EventAnswer:
+        """Deliver consecutive events, the first of which waited here for so long."""
+        body = EventBatch(first=first, events=events, waited_seconds=waited_seconds).model_dump_json()
         headers = {"Content-Type": "application/json"}
         answer = self._call("POST", f"/runs/{run_id}/events", token, content=body, headers=headers)
         return EventAnswer.model_validate_json(answer.content)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from ml.contract.events import Artifact, Checkpointed, Event, Failed
+from ml.contract.logs import about
 from worker.client import Away, Client, Rejected, Stale
 from worker.spool import Spool
 
@@ -58,6 +59,10 @@ class Courier:
 
     def deliver(self) -> None:
         """Until the spool is empty and no more will come."""
+        with about(run=self._run_id, attempt=self._spool.job.attempt):
+            self._deliver()
+
+    def _deliver(self) -> None:
         while True:
             with self._spool.changed:
                 while self._spool.delivered >= self._spool.written:
@@ -108,7 +113,7 @@ class Courier:
         self._checkpoints_from = now + CHECKPOINT_COST * (now - begin)
 
     def _send(self, first: int, events: tuple[Event, ...]) -> None:
-        answer = self._client.send(self._run_id, self._token, first, events)
+        answer = self._client.send(self._run_id, self._token, first, events, self._spool.waited(first))
         self._spool.mark(answer.stored)
         if answer.stop:
             self._on_stop()

@@ -21,7 +21,9 @@ from typing import IO, Any
 from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
+from pythonjsonlogger.json import JsonFormatter
 
+from ml.contract import logs
 from ml.contract.lifeline import die_with_parent
 from worker.client import Away, Client, Rejected, Stale
 from worker.settings import SettingsError, WorkerSettings, load
@@ -33,14 +35,11 @@ TASK = "pairboard.run"
 
 def main() -> int:
     """`python -m worker`. Ends with 2 when the environment does not make a worker."""
-    logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
-    logging.getLogger("worker").setLevel(logging.INFO)  # or Celery's --loglevel would silence us too
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
-    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # warns that the file broker has no host name
     if "--die-with-parent" in sys.argv[1:]:
         die_with_parent()
     try:
         settings = load()
+        _configure_log(settings)
         lock = hold_name(settings)
     except SettingsError as error:
         print(f"pairboard worker: {error}", file=sys.stderr)  # noqa: T201 - before there is a log to write to
@@ -48,6 +47,14 @@ def main() -> int:
     with lock:
         serve(settings)
     return 0
+
+
+def _configure_log(settings: WorkerSettings) -> None:
+    names = {"levelname": "level", "name": "logger"}
+    who = {"who": "worker", "worker": settings.worker_name}
+    as_json = JsonFormatter([*names, "message"], rename_fields=names, timestamp="time", static_fields=who)
+    logs.configure(settings.log_level, as_json if settings.log_format == "json" else logs.TextFormatter("worker"))
+    logging.getLogger("worker").setLevel(settings.log_level.upper())  # or Celery's --loglevel would silence us too
 
 
 def hold_name(settings: WorkerSettings) -> IO[str]:

@@ -9,11 +9,13 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml.contract.logs import LogFormat, LogLevel
+
 _QUEUE = r"[A-Za-z0-9_-]{1,60}"
 
 
 class WorkerSettings(BaseSettings):
-    """PAIRBOARD_WORKER_<FIELD>. Broker, queue and data folder are the app's own variables."""
+    """PAIRBOARD_WORKER_<FIELD>. Broker, queue, data folder and log are the app's own variables."""
 
     model_config = SettingsConfigDict(env_prefix="PAIRBOARD_WORKER_", frozen=True, extra="ignore")
 
@@ -31,6 +33,8 @@ class WorkerSettings(BaseSettings):
     queues: str = Field("", pattern=rf"^({_QUEUE}(,{_QUEUE})*)?$")  # divided by commas; empty: the app's own queue
     gpu: int | None = Field(None, ge=0)  # the card that this worker has for itself
     queue: str = Field("pairboard", validation_alias="PAIRBOARD_QUEUE")
+    log_format: LogFormat = Field("text", validation_alias="PAIRBOARD_LOG_FORMAT")
+    log_level: LogLevel = Field("info", validation_alias="PAIRBOARD_LOG_LEVEL")
 
     @field_validator("token")
     @classmethod

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Spool:
         self._delivered = folder / "delivered"
         self.changed = threading.Condition()
         self.written = self._count()
+        self._written_at: dict[int, float] = {}  # time.monotonic() of events that are not delivered
         self.delivered = int(self._delivered.read_text()) if self._delivered.is_file() else 0
 
     @classmethod
@@ -63,6 +65,7 @@ class Spool:
                 if isinstance(event, LAST_EVENTS):
                     os.fsync(file.fileno())
             self.written += 1
+            self._written_at[self.written] = time.monotonic()
             self.changed.notify_all()
 
     def append_before_end(self, event: Event) -> None:
@@ -84,6 +87,8 @@ class Spool:
     def mark(self, delivered: int) -> None:
         """Remember how many events the app has."""
         with self.changed:
+            for number in range(self.delivered + 1, delivered + 1):
+                self._written_at.pop(number, None)
             self.delivered = delivered
             beside = self._delivered.with_suffix(".new")
             try:
@@ -92,6 +97,13 @@ class Spool:
             except OSError as error:  # after a restart more is sent again than need be, and ignored
                 log.warning("%s can't be written (%s)", self._delivered, error)
             self.changed.notify_all()
+
+    def waited(self, number: int) -> float:
+        """Seconds since this event was written; of what an earlier process wrote, at least since it ended."""
+        written_at = self._written_at.get(number)
+        if written_at is not None:
+            return time.monotonic() - written_at
+        return max(0.0, time.time() - self._events.stat().st_mtime) if number <= self.written else 0.0
 
     def ended(self) -> bool:
         """Whether the last event is written."""

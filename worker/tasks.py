@@ -11,6 +11,7 @@ from pathlib import Path
 from ml.contract.events import Cancelled, Crashed, Event, Failed, Measured, Returned
 from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
+from ml.contract.logs import about
 from worker import hardware
 from worker.cache import Cache
 from worker.child import Child
@@ -51,7 +52,11 @@ class Carrier:
         here: dict[str, object] = {"device": self._settings.device, "threads": self._settings.threads}
         here |= {"data_cache": str(self._cache.data), "checkpoint_seconds": self._settings.checkpoint_seconds}
         job = claim.job.model_copy(update=here)
-        log.info("run %s (%s), attempt %s", job.run_id, job.kind, job.attempt)
+        with about(run=job.run_id, attempt=job.attempt):
+            return self._carry_claimed(job, claim)
+
+    def _carry_claimed(self, job: Job, claim: Claim) -> bool:
+        log.info("a %s begins", job.kind)
         try:
             spool = Spool.create(self._attempts, job, claim.token)
         except OSError as error:
@@ -82,7 +87,9 @@ class Carrier:
             self._write_down(current, Crashed(reason=f"the worker's disk failed: {error}"))
         if (end := current.end()) is not None:
             self._write_down(current, end)
-        if courier.close():
+        delivered = courier.close()
+        log.info("ended; %s", "all is delivered" if delivered else "the rest is delivered by the next start")
+        if delivered:
             shutil.rmtree(current.spool.folder, ignore_errors=True)
 
     def _give_back(self, claim: Claim, error: OSError) -> None:

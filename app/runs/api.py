@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.accounts.service import digest
 from app.db import clock
 from app.errors import Forbidden, NotFound, NotSignedIn
+from app.metrics import EVENT_LAG_SECONDS
 from app.runs import intake, queries, service
 from app.runs.jobs import job_of
 from app.runs.models import Attempt, Run
@@ -143,6 +144,7 @@ def claim_run(run_id: int, body: ClaimBody, session: SessionDep, settings: Setti
 def send_events(batch: EventBatch, holder: HeldDep, session: SessionDep, settings: SettingsDep) -> EventAnswer:
     """Consecutive events, numbered from 1 per attempt; replays are ignored. The answer says go on or stop."""
     lease = timedelta(seconds=settings.lease_seconds)
+    EVENT_LAG_SECONDS.observe(batch.waited_seconds)
     return intake.store(session, holder.run, holder.attempt, batch, lease, clock(session))
 
 

@@ -48,6 +48,7 @@ def claim(
     )
     session.add(attempt)
     session.flush()
+    log.info("claimed by %s", worker, extra=_ids(run, attempt))
     return attempt
 
 
@@ -102,7 +103,7 @@ def return_to_queue(
     end_attempt(attempt, outcome, now, reason)
     if not_before is None:
         queue.later(session, run.id, run.queue)
-    log.warning("run %s attempt %s is back in the queue: %s", run.id, attempt.number, reason)
+    log.warning("back in the queue: %s", reason, extra=_ids(run, attempt))
 
 
 def retry(session: Session, run: Run, place: int, now: datetime) -> None:
@@ -162,6 +163,11 @@ def _leave_running(
     _move(session, run, attempt, status=status, ended_at=now, reason=reason, detail=detail)
     end_attempt(attempt, status, now, reason)
     session.flush()
+    log.info("%s%s", status, f": {reason}" if reason else "", extra=_ids(run, attempt))
+
+
+def _ids(run: Run, attempt: Attempt) -> dict[str, int]:
+    return {"run": run.id, "attempt": attempt.number}
 
 
 def _move(session: Session, run: Run, attempt: Attempt, **values: object) -> None:

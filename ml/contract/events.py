@@ -211,10 +211,14 @@ LAST_EVENTS = (Finished, Failed, Crashed, Returned, Cancelled)
 
 
 class EventBatch(Strict):
-    """Consecutive events of one attempt. `first` is the number of events[0]; numbers start at 1. Empty: a heartbeat."""
+    """Consecutive events of one attempt. `first` is the number of events[0]; numbers start at 1. Empty: a heartbeat.
+
+    `waited_seconds`: how long events[0] has waited on the worker's disk.
+    """
 
     first: int = Field(ge=1)
     events: tuple[Event, ...] = ()
+    waited_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
 class EventAnswer(Strict):

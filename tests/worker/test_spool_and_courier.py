@@ -32,7 +32,7 @@ class FakeApp:
         self.files: list[str] = []
         self.refused: set[str] = set()
 
-    def send(self, run_id: int, token: str, first: int, events: tuple[Event, ...]) -> EventAnswer:
+    def send(self, run_id: int, token: str, first: int, events: tuple[Event, ...], waited: float = 0.0) -> EventAnswer:
         """Store consecutive events, replays ignored."""
         assert (run_id, token) == (7, "secret")
         if self.failures and (failure := self.failures.pop(0)):
