@@ -30,9 +30,13 @@ _RANDOM_BITS = 15  # of the random number that decides about an element: its pro
 
 @dataclass(frozen=True, slots=True)
 class LeanPass:
-    """How an encoder's training pass is computed; `dtype` is that of products and of what is kept for backward."""
+    """How an encoder's training pass is computed; `dtype` is that of products and of what is kept for backward.
+
+    `tied`: the word embeddings are a language model's output layer, too, which gives them a gradient of every row.
+    """
 
     dtype: torch.dtype
+    tied: bool = False
 
 
 def speed_up(model: nn.Module, machine: Machine) -> None:
@@ -42,8 +46,11 @@ def speed_up(model: nn.Module, machine: Machine) -> None:
     """
     if machine.device.type != "cpu":
         return
+    outputs = [part.weight for part in model.modules() if isinstance(part, nn.Linear)]
     for encoder in lean_encoders(model):
-        encoder.lean_pass = LeanPass(torch.bfloat16 if machine.bf16 else torch.float32)
+        words = encoder.embeddings.word_embeddings.weight
+        tied = any(weight is words for weight in outputs)
+        encoder.lean_pass = LeanPass(torch.bfloat16 if machine.bf16 else torch.float32, tied)
 
 
 def lean_encoders(model: nn.Module) -> list[Any]:
@@ -58,7 +65,7 @@ def lean_encoders(model: nn.Module) -> list[Any]:
 def lean_states(encoder: Any, batch: Batch, places_P: Tensor | None) -> Tensor:
     """The last layer's float32 states: hidden_BLD, or those of `places_P` of the batch laid out flat, hidden_PD."""
     with torch.autocast("cpu", enabled=False):
-        states_TD = embed(encoder, batch).to(encoder.lean_pass.dtype)
+        states_TD = embed(encoder, batch, sparse=encoder.lean_pass.tied).to(encoder.lean_pass.dtype)
         states_TD = dropout(states_TD, encoder.config.hidden_dropout_prob)
         mask = padding_mask(batch, states_TD.dtype)
         layers = encoder.encoder.layer
@@ -67,11 +74,15 @@ def lean_states(encoder: Any, batch: Batch, places_P: Tensor | None) -> Tensor:
         return states_TD.float() if places_P is not None else states_TD.float().unflatten(0, batch.ids_BL.shape)
 
 
-def embed(encoder: Any, batch: Batch) -> Tensor:
-    """Sum and norm of the embeddings, float32: an adversarial move is smaller than bfloat16 could show."""
+def embed(encoder: Any, batch: Batch, *, sparse: bool = False) -> Tensor:
+    """Sum and norm of the embeddings, float32: an adversarial move is smaller than bfloat16 could show.
+
+    `sparse`: the words' gradient holds the batch's rows only, and autograd adds them to the output layer's; a second
+    one of the whole vocabulary, nearly all zeros, would be written and added at every step.
+    """
     parts, config = encoder.embeddings, encoder.config
     length = batch.ids_BL.size(1)
-    words_BLD = embedding(batch.ids_BL, parts.word_embeddings.weight, config.pad_token_id)
+    words_BLD = embedding(batch.ids_BL, parts.word_embeddings.weight, config.pad_token_id, sparse=sparse)
     if isinstance(encoder, RobertaModel):
         first = config.pad_token_id + 1  # RoBERTa counts positions from there, and has no segments
         sum_BLD = words_BLD + parts.token_type_embeddings.weight[0]

@@ -19,9 +19,10 @@ from ml.encoder import hidden_states
 from ml.lean import dropout, keep_mask, speed_up
 from ml.lean_scoring import scored_by
 from ml.machine import Machine
-from ml.pair_model import build_classifier
+from ml.pair_model import build_classifier, build_language_model
 from ml.pairs import Pairs
 from ml.predict import PairsToScore, Scoring, predict
+from ml.pretrain import Corpus, pretrain_objective
 from ml.tokens import build_tokens
 
 Config = Callable[..., ExperimentConfig]
@@ -91,6 +92,40 @@ def test_it_is_transformers_pass(made: Callable[..., SimpleNamespace], model_typ
     assert distance(there, ours.flatten(0, 1)[places]) < share
     it.encoder.eval()  # scoring is transformers' pass unless predict asks for another
     assert torch.equal(hidden_states(it.encoder, it.batch, places), theirs.flatten(0, 1)[places])
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "electra"])
+def test_words_that_are_the_output_layer_too_learn_from_both(
+    tiny_config: Config, toy_rows: Rows, as_pairs: Callable[..., Pairs], model_type: str
+) -> None:
+    """Their gradient is dense and the same as by transformers' pass, though the embedding's share of it is sparse."""
+    pairs = as_pairs(toy_rows(60))
+    own = {"embedding_size": 16} if model_type == "electra" else {}
+    config = tiny_config(encoder={"model_type": model_type, "hidden_dropout_prob": 0.0, **own})
+    tokens = build_tokens(config.tokens, pairs.a + pairs.b, "ids", 32)
+    model = build_language_model(config, tokens, None, CPU, 1).train()
+    encoded = tokens.encode(pairs)
+    objective = pretrain_objective(
+        model, Corpus(encoded, np.ones(60, dtype=bool)), tokens, config.pretrain, 1, torch.device("cpu")
+    )
+    batch = objective.batch(np.arange(16))
+    words = model.get_input_embeddings().weight
+
+    def gradient() -> Tensor:
+        model.zero_grad()
+        objective.loss(batch).backward()
+        return words.grad.clone()
+
+    expected = gradient()
+    speed_up(model, Machine(CPU, 2, False))
+    encoders = [part for part in model.modules() if getattr(part, "lean_pass", None)]
+    assert encoders
+    assert all(encoder.lean_pass.tied for encoder in encoders)
+    found = gradient()
+    assert not found.is_sparse
+    assert distance(found, expected) < 1e-5
+    (again,) = torch.autograd.grad(objective.loss(batch), words)  # as adversarial training asks
+    assert torch.equal(again.to_dense(), found)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "electra", "nezha", "albert"])
