@@ -16,6 +16,7 @@ from app.contests import queries as contest_queries
 from app.db import Database
 from app.errors import AppError, FieldError
 from app.leaderboard import exporting, importing
+from app.leaderboard.view import View
 from app.main import create_app
 from app.settings import LOOPBACK_HOSTS, Settings, load
 from app.storage import Storage
@@ -180,11 +181,16 @@ def import_table(
 @cli.command()
 def leaderboard(
     contest: Annotated[str, typer.Argument(help="slug of the contest")],
-    sort: Annotated[str, typer.Option(help="a column, with - before it for descending")] = "",
+    sort: Annotated[str, typer.Option(help="columns divided by commas, - before one for descending")] = "",
+    search: Annotated[str, typer.Option(help="words, valid>=0.95, status:failed, encoder.model_type:bert")] = "",
+    against: Annotated[int | None, typer.Option(help="number of the row to compare with")] = None,
+    form: Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format")] = "markdown",
 ) -> None:
-    """Print the comparison table as Markdown."""
+    """Print the comparison table."""
+    write = {"markdown": exporting.markdown, "latex": exporting.latex, "csv": exporting.csv}[form]
     with _database(load()).reading() as session:
-        print(exporting.markdown(session, contest_queries.contest(session, contest), sort), end="")
+        view = View(sort, search, against=against)
+        print(write(session, contest_queries.contest(session, contest), view), end="")
 
 
 @cli.command()

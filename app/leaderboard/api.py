@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from app.contests import queries as contest_queries
-from app.leaderboard.queries import PAGE_SIZE, ranked
+from app.leaderboard.queries import ranked
+from app.leaderboard.view_api import ViewDep
 from app.security import member
 from app.web import SessionDep
 
@@ -45,37 +46,33 @@ class RowOut(BaseModel):
     valid: ShownScoreOut | None
     online: ShownScoreOut | None
     marks: dict[str, str]
+    hours: float
+    gap: float | None
 
 
 class LeaderboardOut(BaseModel):
-    """A page of the table; `total` counts all rows."""
+    """A page of the table; `total` counts the rows that the search finds, `everything` all of the contest."""
 
     contest: str
     metric: str
     sort: str
     total: int
+    everything: int
     offset: int
     rows: list[RowOut]
 
 
 @router.get("/contests/{slug}/leaderboard")
-def leaderboard(
-    slug: str,
-    session: SessionDep,
-    sort: Annotated[
-        str, Query(examples=["-online"], description="name, train, valid, online, status, created, id")
-    ] = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_SIZE,
-    offset: Annotated[int, Query(ge=0)] = 0,
-) -> LeaderboardOut:
+def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut:
     """The contest's rows in the contest's metric; rows without the sorted value come last."""
     contest = contest_queries.contest(session, slug)
-    ranking = ranked(session, contest, sort=sort, limit=limit, offset=offset)
+    ranking = ranked(session, contest, sort=view.sort, search=view.search, limit=view.limit, offset=view.offset)
     return LeaderboardOut(
         contest=contest.slug,
         metric=contest.metric,
-        sort=sort,
+        sort=view.sort,
         total=ranking.total,
-        offset=offset,
-        rows=[RowOut.model_validate(asdict(row)) for row in ranking.rows],
+        everything=ranking.everything,
+        offset=view.offset,
+        rows=[RowOut.model_validate({**asdict(row), "gap": row.gap}) for row in ranking.rows],
     )

@@ -1,12 +1,15 @@
-"""The table as text: what one line shows, and the whole as Markdown or CSV. Page and files show the same cells."""
+"""The table as text: what one line shows, and the whole as Markdown, LaTeX or CSV. Page and files show the same
+cells."""
 
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
+from app.errors import NotFound
 from app.leaderboard.queries import Row, ShownScore, ranked
-from app.leaderboard.table_text import cell_text, write_csv, write_markdown
+from app.leaderboard.table_text import cell_text, write_csv, write_latex, write_markdown
+from app.leaderboard.view import View
 from ml.contract.scores import METRICS
 
 #: an export holds every row; read in pages so that no answer of the database is unbounded
@@ -17,7 +20,8 @@ _PAGE = 1000
 class Cell:
     """A score as people read it. `text` is the whole cell, remark included, as an export has it.
 
-    `interval`: "0.6721 to 0.7293"; `parts`: what stands behind it, "5: 0.7012 ± 0.0081". Empty where there is none.
+    `interval`: "0.6721 to 0.7293"; `parts`: what stands behind it, "5: 0.7012 ± 0.0081"; `change`: from the baseline's,
+    "+0.0042". Empty where there is none.
     """
 
     shown: str
@@ -27,6 +31,7 @@ class Cell:
     text: str
     interval: str = ""
     parts: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,24 @@ class Line:
         cell: Cell | None = getattr(self, split)
         return cell.text if cell else ""
 
+    def more(self, key: str) -> str:
+        """The text of a column of view.MORE."""
+        if key == "gap":
+            return "" if self.row.gap is None else f"{self.row.gap:+.5f}"
+        return f"{self.row.hours:.2f}" if key == "hours" else f"{self.row.created_at:%Y-%m-%d}"
 
-def lines(contest: Contest, rows: list[Row]) -> list[Line]:
+
+def baseline(session: Session, contest: Contest, view: View) -> Row | None:
+    """The row that others are compared with. Raises NotFound when the contest has no such row."""
+    if view.against is None:
+        return None
+    found = ranked(session, contest, ids=[view.against]).rows
+    if not found:
+        raise NotFound(f"against={view.against}: contest {contest.slug} has no experiment of this number")
+    return found[0]
+
+
+def lines(contest: Contest, rows: list[Row], against: Row | None = None) -> list[Line]:
     """The rows with their cells, the best of each column marked; what a leak flatters is never the best."""
     best = {}
     honest = [row for row in rows if "leaking" not in row.marks]
@@ -57,9 +78,9 @@ def lines(contest: Contest, rows: list[Row]) -> list[Line]:
     return [
         Line(
             row,
-            _cell(row.train),
-            _cell(row.valid),
-            _cell(row.online),
+            _cell(row.train, _other(against, row, "train")),
+            _cell(row.valid, _other(against, row, "valid")),
+            _cell(row.online, _other(against, row, "online")),
             best_train=row in honest and row.train is not None and row.train.value == best["train"],
             best_valid=row in honest and row.valid is not None and row.valid.value == best["valid"],
             best_online=row.online is not None and row.online.value == best["online"],
@@ -68,7 +89,12 @@ def lines(contest: Contest, rows: list[Row]) -> list[Line]:
     ]
 
 
-def _cell(score: ShownScore | None) -> Cell | None:
+def _other(against: Row | None, row: Row, split: str) -> ShownScore | None:
+    """The baseline's score, unless the row is the baseline itself."""
+    return None if against is None or against.id == row.id else getattr(against, split)
+
+
+def _cell(score: ShownScore | None, base: ShownScore | None) -> Cell | None:
     """A number as it was typed, or five decimals of a computed one; the exact value is a hover away."""
     if score is None:
         return None
@@ -79,31 +105,46 @@ def _cell(score: ShownScore | None) -> Cell | None:
     parts = "" if score.mean is None else f"{score.members}: {score.mean:.4f}"
     parts += "" if score.deviation is None else f" ± {score.deviation:.4f}"
     text = cell_text(score.value, number, score.uncertain, remark)
-    return Cell(shown, remark, repr(score.value), score.count, text, interval, parts)
+    change = "" if base is None else f"{score.value - base.value:+.5f}"
+    return Cell(shown, remark, repr(score.value), score.count, text, interval, parts, change)
 
 
-def all_lines(session: Session, contest: Contest, sort: str) -> list[Line]:
-    """Every row of the contest."""
+def all_lines(session: Session, contest: Contest, view: View) -> list[Line]:
+    """Every row that the view's search finds, in its order, whatever page it is on."""
     rows: list[Row] = []
     while True:
-        ranking = ranked(session, contest, sort=sort, limit=_PAGE, offset=len(rows))
+        ranking = ranked(session, contest, sort=view.sort, search=view.search, limit=_PAGE, offset=len(rows))
         rows += ranking.rows
         if not ranking.rows or len(rows) >= ranking.total:
-            return lines(contest, rows)
+            return lines(contest, rows, baseline(session, contest, view))
 
 
-def markdown(session: Session, contest: Contest, sort: str) -> str:
-    """The table as Markdown; `pairboard import-table` reads it back to the same rows.
+def markdown(session: Session, contest: Contest, view: View) -> str:
+    """The table as Markdown; `pairboard import-table` reads it back to the same rows."""
+    titles, body = _texts(all_lines(session, contest, view), view)
+    return write_markdown(body, titles)
+
+
+def latex(session: Session, contest: Contest, view: View) -> str:
+    """The table as LaTeX, with the rules of the package booktabs."""
+    titles, body = _texts(all_lines(session, contest, view), view)
+    return write_latex(body, titles)
+
+
+def _texts(shown: list[Line], view: View) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Titles of the columns after experiment, train, valid and online, and the cells of all.
 
     Columns for the interval of valid, the folds behind it and the marks stand there when a row has any.
     """
-    shown = all_lines(session, contest, sort)
     more = {
         "valid 95%": [line.valid.interval if line.valid else "" for line in shown],
         "folds": [line.valid.parts if line.valid else "" for line in shown],
         "marks": [", ".join(line.row.marks) for line in shown],
+        "valid change": [line.valid.change if line.valid else "" for line in shown],
+        "online change": [line.online.change if line.online else "" for line in shown],
     }
     extra = {title: cells for title, cells in more.items() if any(cells)}
+    extra |= {key: [line.more(key) for line in shown] for key in view.show}
     body = [
         (
             line.row.name,
@@ -114,30 +155,27 @@ def markdown(session: Session, contest: Contest, sort: str) -> str:
         )
         for n, line in enumerate(shown)
     ]
-    return write_markdown(body, tuple(extra))
+    return tuple(extra), body
 
 
-def csv(session: Session, contest: Contest, sort: str) -> str:
+def csv(session: Session, contest: Contest, view: View) -> str:
     """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
-    header = [
-        "id",
-        "experiment",
-        "status",
-        "train",
-        "valid",
-        "valid low",
-        "valid high",
-        "folds mean",
-        "folds deviation",
-    ]
-    header += ["online", "online remark", "marks", "note", "made"]
+    header = ["id", "experiment", "status", "train", "valid", "valid low", "valid high", "folds mean"]
+    header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "note", "made"]
+    against = baseline(session, contest, view)
+    changes = ("valid", "online") if against else ()
     body = []
-    for line in all_lines(session, contest, sort):
+    for line in all_lines(session, contest, view):
         row = line.row
         train, valid, online = (score.value if score else None for score in (row.train, row.valid, row.online))
         around = [getattr(row.valid, name, None) for name in ("low", "high", "mean", "deviation")]
         remark = row.online.note if row.online else ""
-        made = row.created_at.isoformat()
-        marks = " ".join(row.marks)
-        body.append([row.id, row.name, row.status, train, valid, *around, online, remark, marks, row.note, made])
-    return write_csv(header, body)
+        cells: list[object] = [row.id, row.name, row.status, train, valid, *around, online, remark, row.gap]
+        cells += [round(row.hours, 4), " ".join(row.marks), row.note, row.created_at.isoformat()]
+        body.append([*cells, *(_change(row, against, split) for split in changes)])
+    return write_csv([*header, *(f"{split} change" for split in changes)], body)
+
+
+def _change(row: Row, against: Row | None, split: str) -> float | None:
+    own, base = (getattr(item, split, None) for item in (row, against))
+    return own.value - base.value if own and base else None

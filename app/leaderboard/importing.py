@@ -15,6 +15,7 @@ from app.experiments import service as experiments
 from app.experiments.models import Score
 from app.leaderboard.exporting import Line, all_lines
 from app.leaderboard.table_text import Cell, NoteRow, read_tables
+from app.leaderboard.view import View
 from ml.contract.scores import METRICS
 
 _LONGEST_NAME = 200
@@ -42,7 +43,7 @@ def import_table(session: Session, slug: str, text: str) -> Imported:
     reading = read_tables(text)
     result.remarks += reading.remarks
     standing: dict[str, list[Line]] = defaultdict(list)
-    for line in sorted(all_lines(session, contest, "id"), key=lambda line: line.row.id):
+    for line in sorted(all_lines(session, contest, View("id")), key=lambda line: line.row.id):
         standing[line.row.name].append(line)
     seen: Counter[str] = Counter()
     for row in reading.rows:

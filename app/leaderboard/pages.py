@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
-from app.errors import Refused
 from app.leaderboard import exporting
 from app.leaderboard.exporting import Line
-from app.leaderboard.queries import PAGE_SIZE, ranked
+from app.leaderboard.queries import Row, ranked
+from app.leaderboard.view import MORE, View
+from app.leaderboard.view_api import ViewDep
 from app.runs import queries as run_queries
 from app.runs.worker_service import WORKER_AWAY
 from app.security import member
@@ -24,59 +25,68 @@ router = APIRouter(dependencies=[Depends(member)])
 
 @dataclass(frozen=True)
 class LeaderboardPage:
-    """leaderboard/page.html and leaderboard/_rows.html. `workers` is how many reported lately."""
+    """leaderboard/page.html and leaderboard/_rows.html. `workers` is how many reported lately; `more` are the columns
+    that can be shown beside the scores; `total` rows were found of `everything`."""
 
     contest: Contest
     metric: Metric
     lines: list[Line]
     total: int
-    sort: str
-    offset: int
-    page_size: int
+    everything: int
+    view: View
+    against: Row | None
+    more: dict[str, tuple[str, str, str]]
     workers: int
 
 
 @router.get("/contests/{slug}")
-def show(request: Request, slug: str, session: SessionDep, sort: str = "", offset: int = 0) -> Response:
+def show(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The comparison table."""
-    return page(request, "leaderboard/page.html", _context(session, slug, sort, offset))
+    return page(request, "leaderboard/page.html", _context(session, slug, view))
 
 
 @router.get("/contests/{slug}/rows")
-def rows(request: Request, slug: str, session: SessionDep, sort: str = "", offset: int = 0) -> Response:
+def rows(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The table's rows alone, for live.js."""
-    return page(request, "leaderboard/_rows.html", _context(session, slug, sort, offset))
+    return page(request, "leaderboard/_rows.html", _context(session, slug, view))
 
 
-def _context(session: Session, slug: str, sort: str, offset: int) -> LeaderboardPage:
-    if offset < 0:
-        raise Refused(f"offset={offset}: rows are counted from 0")
+def _context(session: Session, slug: str, view: View) -> LeaderboardPage:
     contest = contest_queries.contest(session, slug)
-    ranking = ranked(session, contest, sort=sort, offset=offset)
+    ranking = ranked(session, contest, sort=view.sort, search=view.search, limit=view.limit, offset=view.offset)
+    against = exporting.baseline(session, contest, view)
     return LeaderboardPage(
         contest=contest,
         metric=METRICS[contest.metric],
-        lines=exporting.lines(contest, ranking.rows),
+        lines=exporting.lines(contest, ranking.rows, against),
         total=ranking.total,
-        sort=sort,
-        offset=offset,
-        page_size=PAGE_SIZE,
+        everything=ranking.everything,
+        view=view,
+        against=against,
+        more=MORE,
         workers=len(run_queries.workers_seen(session, clock(session) - WORKER_AWAY)),
     )
 
 
 @router.get("/contests/{slug}/leaderboard.csv")
-def as_csv(slug: str, session: SessionDep, sort: str = "") -> Response:
-    """Every row for a spreadsheet."""
+def as_csv(slug: str, session: SessionDep, view: ViewDep) -> Response:
+    """Every row that is found, for a spreadsheet."""
     contest = contest_queries.contest(session, slug)
-    return _download(exporting.csv(session, contest, sort), "text/csv", f"{slug}.csv")
+    return _download(exporting.csv(session, contest, view), "text/csv", f"{slug}.csv")
 
 
 @router.get("/contests/{slug}/leaderboard.md")
-def as_markdown(slug: str, session: SessionDep, sort: str = "") -> Response:
-    """Every row as Markdown."""
+def as_markdown(slug: str, session: SessionDep, view: ViewDep) -> Response:
+    """Every row that is found, as Markdown."""
     contest = contest_queries.contest(session, slug)
-    return _download(exporting.markdown(session, contest, sort), "text/markdown", f"{slug}.md")
+    return _download(exporting.markdown(session, contest, view), "text/markdown", f"{slug}.md")
+
+
+@router.get("/contests/{slug}/leaderboard.tex")
+def as_latex(slug: str, session: SessionDep, view: ViewDep) -> Response:
+    """Every row that is found, as LaTeX."""
+    contest = contest_queries.contest(session, slug)
+    return _download(exporting.latex(session, contest, view), "application/x-tex", f"{slug}.tex")
 
 
 def _download(text: str, media_type: str, name: str) -> Response:

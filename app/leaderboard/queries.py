@@ -9,12 +9,15 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from app.contests.models import Contest
+from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments.models import Experiment, Score
-from app.runs.models import ExperimentRun, Run
+from app.leaderboard.filter_queries import condition
+from app.leaderboard.search import terms
+from app.leaderboard.view import PAGE_SIZE
+from app.runs.models import Attempt, ExperimentRun, Run
 
-SORT_KEYS = ("name", "train", "valid", "online", "status", "created", "id")
-PAGE_SIZE = 200
+SORT_KEYS = ("name", "train", "valid", "online", "gap", "status", "created", "id")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class ShownScore:
 
 @dataclass(frozen=True)
 class Row:
-    """An experiment with its scores in the contest's metric. `progress` is the last one of the run at work."""
+    """An experiment with its scores in the contest's metric. `progress` is the last one of the run at work; `hours`
+    those of workers, over all attempts of its runs."""
 
     id: int
     name: str
@@ -54,6 +58,12 @@ class Row:
     valid: ShownScore | None
     online: ShownScore | None
     marks: dict[str, str]
+    hours: float = 0.0
+
+    @property
+    def gap(self) -> float | None:
+        """Train minus valid: how much it has learnt by heart."""
+        return self.train.value - self.valid.value if self.train and self.valid else None
 
     @property
     def active(self) -> bool:
@@ -63,12 +73,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One page of the table, and how many rows there are in all."""
+    """One page of the table, how many rows the search finds, and how many there are in all."""
 
     rows: list[Row]
     total: int
-    sort: str
-    offset: int
+    everything: int
 
 
 def ranked(
@@ -76,13 +85,15 @@ def ranked(
     contest: Contest,
     *,
     sort: str = "",
+    search: str = "",
     limit: int = PAGE_SIZE,
     offset: int = 0,
     ids: list[int] | None = None,
 ) -> Ranking:
-    """The contest's rows. `sort`: a key of SORT_KEYS, `-` before it for descending; empty: newest first.
+    """The contest's rows. `sort`: keys of SORT_KEYS divided by commas, `-` before one for descending; empty: newest
+    first. `search`: see search.terms.
 
-    Rows without the value always come last. Raises Refused for an unknown key.
+    Rows without the value always come last. Raises Refused for an unknown key or term.
     """
     states = _states().subquery()
     shown = {split: _latest(contest.metric, split).subquery(split) for split in ("train", "valid", "online")}
@@ -107,24 +118,33 @@ def ranked(
         "id": Experiment.id.expression,
         **{split: score.value.expression for split, score in scores.items()},
     }
-    query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
-    found = session.execute(query).all()
+    columns["gap"] = columns["train"] - columns["valid"]
+    asked = terms(search)
+    for term in asked:
+        query = query.where(condition(term, columns))
+    everything = session.scalar(select(func.count()).where(Experiment.contest_id == contest.id)) or 0
+    counted = query.with_only_columns(func.count(), maintain_column_froms=True)
+    total = (session.scalar(counted) or 0) if asked else everything
+    found = session.execute(query.order_by(*_order(sort, columns)).limit(limit).offset(offset)).all()
     runs = _runs(session, [item for row in found for item in (row.running_id, row.ended_badly_id) if item])
-    total = session.scalar(select(func.count()).where(Experiment.contest_id == contest.id)) or 0
-    return Ranking([_row(list(row), runs) for row in found], total, sort, offset)
+    hours = _hours(session, [row[0].id for row in found])
+    return Ranking([_row(list(row), runs, hours) for row in found], total, everything)
 
 
 def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-    key = sort.removeprefix("-") or "id"
-    if key not in columns:
-        message = (
-            f"sort={sort!r} is not a column: choose one of {', '.join(SORT_KEYS)}, with - before it for descending"
-        )
-        raise Refused(message, [FieldError("sort", message, sort)])
-    descending = sort.startswith("-") or not sort
-    column = columns[key]
-    tie = Experiment.id.desc() if descending else Experiment.id.asc()
-    return [column.is_(None), column.desc() if descending else column.asc(), tie]
+    order: list[ColumnElement[Any]] = []
+    for part in (sort or "-id").split(","):
+        key = part.strip().removeprefix("-")
+        if key not in columns:
+            message = (
+                f"sort={sort!r}: {key!r} is not a column: choose one of {', '.join(SORT_KEYS)}, with - before it for "
+                "descending; several are divided by commas"
+            )
+            raise Refused(message, [FieldError("sort", message, sort)])
+        column, descending = columns[key], part.strip().startswith("-")
+        order += [column.is_(None), column.desc() if descending else column.asc()]
+    first_falls = (sort or "-id").startswith("-")
+    return [*order, Experiment.id.desc() if first_falls else Experiment.id.asc()]
 
 
 def _states() -> Select[Any]:
@@ -165,7 +185,20 @@ def _runs(session: Session, ids: list[int]) -> dict[int, Run]:
     return {run.id: run for run in session.scalars(select(Run).where(Run.id.in_(ids)))} if ids else {}
 
 
-def _row(found: list[Any], runs: dict[int, Run]) -> Row:
+def _hours(session: Session, ids: list[int]) -> dict[int, float]:
+    """Hours that workers spent on these experiments, attempts under way counted until now."""
+    query = (
+        select(ExperimentRun.experiment_id, Attempt.claimed_at, Attempt.ended_at)
+        .join(Attempt, Attempt.run_id == ExperimentRun.run_id)
+        .where(ExperimentRun.experiment_id.in_(ids))
+    )
+    now, hours = clock(session), dict[int, float]()
+    for number, begin, end in session.execute(query):
+        hours[number] = hours.get(number, 0.0) + ((end or now) - begin).total_seconds() / 3600
+    return hours
+
+
+def _row(found: list[Any], runs: dict[int, Run], hours: dict[int, float]) -> Row:
     experiment, status, running_id, waiting_id, *pairs = found
     running, waiting = runs.get(running_id), runs.get(waiting_id)
     train, valid, online = (_shown(score, count) for score, count in zip(pairs[::2], pairs[1::2], strict=True))
@@ -183,6 +216,7 @@ def _row(found: list[Any], runs: dict[int, Run]) -> Row:
         valid=valid,
         online=online,
         marks=experiment.marks,
+        hours=hours.get(experiment.id, 0.0),
     )
 
 

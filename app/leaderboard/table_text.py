@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from tabulate import tabulate
 
 _COLUMNS = {
     "name": {"experiment", "experiments", "实验", "name", "名称", "model", "模型", "run", "方案", "version", "版本"},
@@ -169,6 +170,13 @@ def write_markdown(rows: Sequence[Sequence[str]], more: Sequence[str] = ()) -> s
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines) + "\n"
+
+
+def write_latex(rows: Sequence[Sequence[str]], more: Sequence[str] = ()) -> str:
+    """The same table for a paper: \\usepackage{booktabs}, and for Chinese names \\usepackage{ctex}."""
+    header = ["experiment", "train", "valid", "online", *more]
+    align = ["left", *["right"] * (len(header) - 1)]
+    return tabulate(rows, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=align) + "\n"
 
 
 def write_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

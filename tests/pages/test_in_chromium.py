@@ -1,6 +1,7 @@
 """A new user in a real browser: contest, upload, form, live progress, three scores; on a desk and on a phone."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,25 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     fits(page, "board")
     page.get_by_role("link", name="online").first.click()
     assert "sort=-online" in page.url
+    page.locator("a[data-sort=valid]").click(modifiers=["Shift"])
+    page.wait_for_url("**sort=-online%2C-valid**")
+    expect(page.locator("thead th[aria-sort=descending]")).to_have_text(re.compile("online"))
+
+    # the address keeps what is asked for: the order, a search, more columns, a baseline
+    page.get_by_label("Search").fill("valid>0 status:finished finetune.num_train_epochs:60")
+    page.get_by_label("gap").check()
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("tbody td.num")).to_have_count(4)
+    assert "sort=-online%2C-valid" in page.url
+    page.locator("tbody tr").hover()
+    page.get_by_role("link", name="compare with this").click()
+    expect(page.locator("tbody .chip").last).to_have_text("baseline")
+    fits(page, "board-searched")
+    page.get_by_label("Search").fill("nothing like it")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("tbody")).to_contain_text("None of 1 rows is like that")
+    page.get_by_role("link", name="Show them all").click()
+    expect(page.locator("tbody td.num")).to_have_count(4)
 
 
 def test_the_api_page_works_offline(page: Page) -> None:

@@ -11,6 +11,7 @@ from app.experiments import queries as experiment_queries
 from app.leaderboard import exporting
 from app.leaderboard.importing import import_table
 from app.leaderboard.queries import ranked
+from app.leaderboard.view import View
 from tests.app.leaderboard.test_table_text import NOTE
 from tests.factories import make_contest
 
@@ -23,7 +24,7 @@ def note(shared_data: Path) -> str:
 
 def table(session: Session, slug: str) -> list[tuple[str, str, str, str]]:
     contest = contest_queries.contest(session, slug)
-    lines = exporting.all_lines(session, contest, "id")
+    lines = exporting.all_lines(session, contest, View("id"))
     return [(line.row.name, line.text("train"), line.text("valid"), line.text("online")) for line in lines]
 
 
@@ -39,7 +40,7 @@ def test_the_note_is_on_the_leaderboard_and_comes_back(session: Session, note: s
     assert (second.created, second.changed, second.unchanged) == (0, 0, 12)
 
     before = table(session, "oppo")
-    text = exporting.markdown(session, contest_queries.contest(session, "oppo"), "id")
+    text = exporting.markdown(session, contest_queries.contest(session, "oppo"), View("id"))
     assert import_table(session, "oppo", text).unchanged == 12
     again = import_table(session, "another-contest", text)
     assert (again.created, again.changed) == (12, 0)

@@ -1,0 +1,49 @@
+"""The conditions of a search of the table, term by term. Called by queries.ranked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, not_, or_
+
+from app.experiments.models import Experiment
+from app.leaderboard.search import NUMBERS, RELATIONS, Term
+
+
+def condition(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+    """What rows must fulfil. One without the value fulfils neither `valid>0.9` nor `valid<0.9`, but `-valid>0`."""
+    held = _held(term, columns)
+    return not_(held.is_(True)) if term.negated else held
+
+
+def _held(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+    compare = RELATIONS[term.relation]
+    if term.name in NUMBERS:
+        return _is(compare(columns[term.name], term.value))
+    if term.name == "":
+        word = str(term.value)
+        return or_(Experiment.name.icontains(word, autoescape=True), Experiment.note.icontains(word, autoescape=True))
+    if term.name == "status":
+        external = Experiment.origin == "external"
+        here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)
+        return here if term.relation != "!=" else not_(here)
+    if term.name == "mark":
+        there = _is(Experiment.marks[str(term.value)].as_string().is_not(None))
+        return there if term.relation != "!=" else not_(there)
+    return _is(compare(_field(term), term.value))
+
+
+def _is(comparison: Any) -> ColumnElement[bool]:
+    """Columns are typed as anything, and so are comparisons of them."""
+    made: ColumnElement[bool] = comparison
+    return made
+
+
+def _field(term: Term) -> ColumnElement[Any]:
+    """A field of the config, as text, number or truth, whichever the search compares it with."""
+    at = Experiment.config[tuple(term.name.split("."))]
+    made: ColumnElement[Any] = at.as_string()
+    if isinstance(term.value, bool):
+        made = at.as_boolean()
+    elif isinstance(term.value, float):
+        made = at.as_float()
+    return made

@@ -1,0 +1,127 @@
+"""What a reader types into the table's search box, as terms that a query can hold. Pages, REST and CLI share it.
+
+`n-gram "last 3" -roberta valid>=0.95 gap<0.02 status:failed mark:leaking encoder.model_type:bert`: words stand in name
+or note, everything has to hold, and a minus before a term turns it round.
+"""
+
+import math
+import operator
+import re
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.errors import FieldError, Refused
+from ml.contract.experiment import ExperimentConfig
+
+STATES = ("queued", "running", "finished", "failed", "cancelled", "external")
+NUMBERS = ("train", "valid", "online", "gap")
+RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+    ":": operator.eq,
+}
+_TERM = re.compile(r'(-?)((?:[^\s"]|"[^"]*")+)')
+_COMPARED = re.compile(r"([A-Za-z_][\w.]*)(>=|<=|!=|>|<|=|:)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One condition. `name`: empty for a word, else a number's column, status, mark, or the dotted path of a field of
+    the config, whose `value` has the field's type."""
+
+    name: str
+    relation: str
+    value: str | float | bool
+    negated: bool = False
+
+
+def terms(text: str) -> list[Term]:
+    """The terms of a search. Raises Refused that names the one that can't be understood."""
+    found = []
+    for minus, raw in _TERM.findall(text):
+        compared = None if raw.startswith('"') else _COMPARED.fullmatch(raw)
+        if compared is None:
+            found.append(Term("", ":", raw.replace('"', ""), bool(minus)))
+            continue
+        name, relation, value = compared[1], compared[2], compared[3].replace('"', "")
+        found.append(Term(name, relation, _value(raw, name, relation, value), bool(minus)))
+    return [term for term in found if term.value != "" or term.name]
+
+
+def _value(raw: str, name: str, relation: str, value: str) -> str | float | bool:
+    if name in NUMBERS:
+        return _number(raw, value)
+    if name in {"status", "mark"}:
+        if relation not in {":", "=", "!="}:
+            raise _refused(raw, f"{name} is a word: write {name}:{STATES[3] if name == 'status' else 'leaking'}")
+        if name == "status" and value not in STATES:
+            raise _refused(raw, f"the states are {', '.join(STATES)}")
+        return value
+    if "." in name:
+        return _field_value(raw, name, relation, value)
+    raise _refused(
+        raw,
+        f"{name!r} is no column: {', '.join(NUMBERS)}, status, mark, or a field of the config such as "
+        "encoder.model_type; put a text that holds a sign into double quotes",
+    )
+
+
+def _field_value(raw: str, name: str, relation: str, value: str) -> str | float | bool:
+    kind = field_type(raw, name)
+    if kind is bool:
+        if value not in {"true", "false", "on", "off"}:
+            raise _refused(raw, f"{name} is true or false")
+        return value in {"true", "on"}
+    if kind in {int, float}:
+        return _number(raw, value)
+    if relation not in {":", "=", "!="}:
+        raise _refused(raw, f"{name} is no number: write {name}:{value}")
+    return value
+
+
+def field_type(raw: str, name: str) -> type:
+    """bool, int, float, or str for everything else. Raises Refused for a path that leads to no field."""
+    model: Any = ExperimentConfig
+    for part in name.split("."):
+        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        if part not in fields:
+            near = get_close_matches(part, fields, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields) or 'no fields inside it'}"
+            raise _refused(raw, f"the config has no field {name}; {hint}")
+        model = _bare(fields[part].annotation)
+    return model if model in {bool, int, float} else str
+
+
+def _bare(annotation: Any) -> Any:
+    """The type itself of `X | None` and of Annotated."""
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        kept = [item for item in typing.get_args(annotation) if item is not type(None)]
+        return _bare(kept[0])
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _bare(typing.get_args(annotation)[0])
+    return annotation
+
+
+def _number(raw: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _refused(raw, f"{value!r} is not a number: write it as 0.95")
+    return number
+
+
+def _refused(raw: str, why: str) -> Refused:
+    message = f"the search term {raw[:80]!r} can't be used: {why}"
+    return Refused(message, [FieldError("search", message, raw[:80])])

@@ -1,0 +1,42 @@
+"""What a reader asked of the table: order, search, more columns, a row to compare with, a page. It stands in the
+address, so that a view can be kept as a bookmark and sent to others; downloads take the same address."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+PAGE_SIZE = 200
+#: columns beside train, valid and online: key -> (title, title in Chinese, what it says)
+MORE = {
+    "gap": ("gap", "差距", "train minus valid: how much it has learnt by heart"),
+    "hours": ("hours", "用时", "of workers, over all attempts of its runs; a shared pretrain counts in each row"),
+    "made": ("made", "创建", "when it was queued"),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """`sort`: keys divided by commas, `-` before one for descending. `against`: number of the baseline."""
+
+    sort: str = ""
+    search: str = ""
+    show: tuple[str, ...] = ()
+    against: int | None = None
+    offset: int = 0
+    limit: int = PAGE_SIZE
+
+    def query(self, **changes: Any) -> str:
+        """As the query of an address, with changes; what is as by default is left out."""
+        view, plain = replace(self, **changes), View()
+        values = {name: getattr(view, name) for name in ("sort", "search", "show", "against", "offset")}
+        values["show"] = ",".join(view.show)
+        return urlencode({name: value for name, value in values.items() if value not in {getattr(plain, name), ""}})
+
+    def order(self, key: str) -> str:
+        """`ascending`, `descending`, or `none`: how the table is sorted by this column first."""
+        first = self.sort.split(",")[0]
+        return "descending" if first == f"-{key}" else "ascending" if first == key else "none"
+
+    def sorted_by(self, key: str) -> str:
+        """The query with this column first: descending, then at a second click ascending."""
+        return self.query(sort=key if self.order(key) == "descending" else f"-{key}", offset=0)

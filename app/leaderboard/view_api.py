@@ -1,0 +1,36 @@
+"""The view of the table that an address asks for: the same parameters for the page, its downloads and REST."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from app.leaderboard.queries import SORT_KEYS
+from app.leaderboard.view import MORE, PAGE_SIZE, View
+
+
+def _view(
+    sort: Annotated[
+        str,
+        Query(
+            examples=["-online,name"],
+            description=f"{', '.join(SORT_KEYS)}; several divided by commas, `-` before one for descending",
+        ),
+    ] = "",
+    search: Annotated[
+        str,
+        Query(
+            max_length=500,
+            examples=["n-gram valid>=0.95 status:finished encoder.model_type:bert"],
+            description="words of name or note, bounds of scores, status, mark, fields of the config; all must hold",
+        ),
+    ] = "",
+    show: Annotated[list[str] | None, Query(description=f"more columns: {', '.join(MORE)}")] = None,
+    against: Annotated[int | None, Query(ge=1, description="id of the baseline that scores are compared with")] = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_SIZE,
+) -> View:
+    asked = {item for part in show or [] for item in part.split(",")}
+    return View(sort, search.strip(), tuple(key for key in MORE if key in asked), against, offset, limit)
+
+
+ViewDep = Annotated[View, Depends(_view)]

@@ -1,0 +1,200 @@
+"""What a reader asks of the table: search, order by several columns, a baseline, more columns, and downloads of it."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from app.contests.models import Contest
+from app.db import clock
+from app.errors import Refused
+from app.experiments.models import Experiment, Score
+from app.leaderboard.importing import import_table
+from app.leaderboard.queries import ranked
+from app.leaderboard.search import Term, terms
+from app.leaderboard.table_text import read_tables, write_latex
+from app.leaderboard.view import View
+from tests.factories import TINY, contest_over_http, experiment_over_http, make_contest
+
+TABLE = """
+| experiment | train | valid | online |
+|-|-|-|-|
+| n-gram mask v1 | 0.9 | 0.80 | 0.7 |
+| n-gram mask v2 | 0.95 | 0.80 | 0.72 |
+| whole word 100% | 0.85 | 0.84 | |
+| only named_x | | | |
+"""
+
+
+@pytest.fixture
+def contest(session: Session) -> Contest:
+    made = make_contest(session, "Oppo")
+    import_table(session, "oppo", TABLE)
+    return made
+
+
+def names(session: Session, contest: Contest, search: str = "", sort: str = "id") -> list[str]:
+    return [row.name for row in ranked(session, contest, search=search, sort=sort).rows]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("n-gram", [0, 1]),
+        ("N-GRAM v2", [1]),
+        ('"mask v1"', [0]),
+        ("n-gram -v2", [0]),
+        ("100%", [2]),
+        ("named_x", [3]),
+        ("named%x", []),
+        ("valid>=0.84", [2]),
+        ("valid>0.84", []),
+        ("train<0.9 valid!=0.8", [2]),
+        ("gap>0.12", [1]),
+        ("online>0", [0, 1]),
+        ("-online>0", [2, 3]),
+        ("status:external", [0, 1, 2, 3]),
+        ("status!=external", []),
+        ("status:failed", []),
+        ("mark:leaking", []),
+        ("encoder.model_type:bert", []),
+        ('""', [0, 1, 2, 3]),
+    ],
+)
+def test_a_search_finds(session: Session, contest: Contest, search: str, found: list[int]) -> None:
+    every = names(session, contest)
+    assert names(session, contest, search) == [every[place] for place in found]
+    ranking = ranked(session, contest, search=search, limit=1)
+    assert (ranking.total, ranking.everything) == (len(found), 4)
+
+
+def test_fields_of_the_config_and_marks(session: Session, contest: Contest) -> None:
+    configs: list[dict[str, Any]] = [
+        {"encoder": {"model_type": "bert"}, "finetune": {"learning_rate": 5e-05, "swap": True}, "pretrain": None},
+        {"encoder": {"model_type": "nezha"}, "finetune": {"learning_rate": 3e-05, "swap": False}, "seed": 2},
+    ]
+    for number, config in enumerate(configs):
+        marks = {"leaking": "split by row"} if number else {}
+        session.add(
+            Experiment(
+                contest_id=contest.id, name=f"own {number}", config=config, marks=marks, created_at=clock(session)
+            )
+        )
+    session.flush()
+    for search, found in {
+        "encoder.model_type:nezha": ["own 1"],
+        "encoder.model_type!=nezha": ["own 0"],
+        "finetune.learning_rate>=4e-5": ["own 0"],
+        "finetune.learning_rate=0.00003": ["own 1"],
+        "pretrain.num_train_epochs>1": [],
+        "mark:leaking": ["own 1"],
+        "own mark!=leaking": ["own 0"],
+        "own -mark:leaking": ["own 0"],
+    }.items():
+        assert names(session, contest, search) == found, search
+
+
+@pytest.mark.parametrize(
+    ("search", "why"),
+    [
+        ("valid>high", "'high' is not a number"),
+        ("valid>nan", "is not a number"),
+        ("status:done", "the states are queued, running"),
+        ("status>failed", "status is a word"),
+        ("vaild>0.9", "'vaild' is no column: train, valid"),
+        ("encoder.model_typ:bert", "did you mean model_type"),
+        ("encoder.model_type.x:1", "no fields inside it"),
+        ("encoder.model_type>bert", "is no number"),
+        ("finetune.learning_rate:fast", "'fast' is not a number"),
+    ],
+)
+def test_a_term_that_means_nothing_is_named(search: str, why: str) -> None:
+    with pytest.raises(Refused) as caught:
+        terms(search)
+    assert why in caught.value.message
+    assert search in caught.value.message
+
+
+def test_terms() -> None:
+    assert terms('-a "b c" valid:0.5 d"e f"') == [
+        Term("", ":", "a", True),
+        Term("", ":", "b c"),
+        Term("valid", ":", 0.5),
+        Term("", ":", "de f"),
+    ]
+
+
+def test_a_second_column_settles_ties(session: Session, contest: Contest) -> None:
+    every = names(session, contest)
+    assert names(session, contest, "online>0", "valid,-online") == [every[1], every[0]]
+    assert names(session, contest, "online>0", "valid,online") == [every[0], every[1]]
+    assert names(session, contest, "", "-gap")[:3] == [every[1], every[0], every[2]]
+    with pytest.raises(Refused, match="'vali' is not a column"):
+        ranked(session, contest, sort="name,vali")
+
+
+def test_the_address_holds_the_view() -> None:
+    view = View("-valid,name", "a b&c", ("gap", "made"), 3, 200)
+    assert view.query() == "sort=-valid%2Cname&search=a+b%26c&show=gap%2Cmade&against=3&offset=200"
+    assert view.query(search="", show=(), against=None, offset=0) == "sort=-valid%2Cname"
+    assert (view.order("valid"), view.order("name")) == ("descending", "none")
+    assert view.sorted_by("valid").startswith("sort=valid&")
+    assert view.sorted_by("name").startswith("sort=-name&")
+    assert View().query() == ""
+
+
+def scored(client: TestClient) -> None:
+    """Two rows with scores of ours, by the rows themselves."""
+    contest_over_http(client)
+    for number in range(2):
+        experiment_over_http(client, config={**TINY, "pretrain": None, "seed": number})
+    with client.app.state.database.writing() as session:  # type: ignore[attr-defined]
+        for number, value in ((1, 0.8), (2, 0.83)):
+            for split, shift in (("train", 0.1), ("valid", 0.0), ("online", -0.05)):
+                row = {"experiment_id": number, "split": split, "metric": "roc_auc", "source": "run"}
+                session.add(Score(**row, value=value + shift, created_at=clock(session)))
+
+
+def test_page_rows_downloads_and_rest_show_one_view(client: TestClient) -> None:
+    scored(client)
+    asked = "search=valid%3E0.81&against=1&show=gap&show=hours&show=made"
+    for path in ("/contests/oppo", "/contests/oppo/rows"):
+        html = client.get(f"{path}?{asked}").text
+        assert html.count('<th scope="row">') == 1
+        assert "+0.03000" in html
+        assert "+0.10000" in html  # the gap
+    assert "showing 1 of 1 found among 2" in client.get(f"/contests/oppo?{asked}").text
+    both = client.get("/contests/oppo?against=1").text
+    assert both.count(">baseline</span>") == 1
+    assert "Compare with none" in both
+    assert "+0.00000" not in both  # nothing is compared with itself
+
+    text = client.get(f"/contests/oppo/leaderboard.md?{asked}").text
+    (row,) = read_tables(text).rows
+    assert (row.extra["valid change"], row.extra["gap"]) == ("+0.03000", "+0.10000")
+    (line,) = csv.DictReader(io.StringIO(client.get(f"/contests/oppo/leaderboard.csv?{asked}").text.lstrip("\ufeff")))
+    assert float(line["valid change"]) == pytest.approx(0.03)
+    assert float(line["gap"]) == pytest.approx(0.1)
+    latex = client.get(f"/contests/oppo/leaderboard.tex?{asked}").text
+    assert "\\toprule" in latex
+    assert "+0.03000" in latex
+    found = client.get(f"/api/v1/contests/oppo/leaderboard?{asked}").json()
+    assert (found["total"], found["everything"], [row["id"] for row in found["rows"]]) == (1, 2, [2])
+    assert found["rows"][0]["gap"] == pytest.approx(0.1)
+
+    empty = client.get("/contests/oppo?search=nothing-like-it").text
+    assert "None of 2 rows is like that" in empty
+    for path in ("/contests/oppo", "/api/v1/contests/oppo/leaderboard"):
+        refused = client.get(f"{path}?search=vaild%3E0.9")
+        assert refused.status_code == 422
+        assert "is no column" in refused.text
+    assert client.get("/contests/oppo?against=99").status_code == 404
+
+
+def test_latex_escapes_what_means_something_there() -> None:
+    text = write_latex([("50% of a_b & c", "", "0.5", "", "x")], ("valid 95%",))
+    assert r"50\% of a\_b \& c" in text
+    assert r"valid 95\%" in text
