@@ -10,14 +10,14 @@ from typing import Annotated, Literal, cast
 import typer
 import uvicorn
 
-from app import doctor, logs, schema, serving, up
+from app import doctor, schema, serving, up
+from app import processes as web_processes
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
 from app.db import Database
 from app.errors import AppError, FieldError
 from app.leaderboard import exporting, importing
 from app.leaderboard.view import View
-from app.main import create_app
 from app.settings import LOOPBACK_HOSTS, Settings, load
 from app.storage import Storage
 from ml.contract.encoder_config import SIZES
@@ -68,21 +68,19 @@ def demo(
 
 
 @cli.command()
-def web(die: DieWithParent = False) -> None:
+def web(
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="how many serve; default: PAIRBOARD_WEB_PROCESSES")
+    ] = None,
+    die: DieWithParent = False,
+) -> None:
     """Run the web server alone."""
     if die:
         die_with_parent()
     settings = load()
-    logs.configure(settings)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        proxy_headers=False,  # a forwarded address must not pass for loopback
-    )
+    if processes is not None:
+        settings = settings.model_copy(update={"web_processes": processes})
+    sys.exit(web_processes.serve(settings))
 
 
 @cli.command()

@@ -1,7 +1,8 @@
 """What Prometheus is told: how long requests of these processes took, and what the rows say at the moment.
 
 Several web processes count into files of one folder (PROMETHEUS_MULTIPROC_DIR, which app/processes.py sets before any
-of them imports this), so that whichever answers tells the sum.
+of them imports this), so that whichever answers tells the sum. The file of a process that died stays, for a counter
+must not fall; only gauges would have to be forgotten (mark_process_dead), and ours are read from the rows.
 """
 
 import os

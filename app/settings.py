@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     queue: str = Field("pairboard", pattern=r"^[A-Za-z0-9_-]{1,60}$")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    web_processes: int = Field(1, ge=1, le=64, description="processes that serve the port together")
     secret: SecretStr = Field(SecretStr(""), description="signs session cookies; needed beyond loopback")
     allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas")
     lease_seconds: float = Field(900, ge=1, description="a worker silent for longer loses its run")

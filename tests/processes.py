@@ -40,11 +40,14 @@ class SetUp:
         self.http = httpx2.Client(base_url=self.url, timeout=30)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
+    @staticmethod
+    def command(*args: str) -> list[str]:
+        """`pairboard <args>`."""
+        return [sys.executable, "-m", "app", *args]
+
     def cli(self, *args: str) -> str:
         """`pairboard <args>`: its stdout."""
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *args], env=self.env, cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(self.command(*args), env=self.env, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -56,7 +59,7 @@ class SetUp:
     def start_web(self) -> None:
         """The web server, until it answers."""
         self._start("web", "app", "web")
-        self.until(lambda: self._answers(), "the web server to answer")
+        self.until(lambda: self.answers(), "the web server to answer")
 
     def start_worker(self) -> None:
         """A worker."""
@@ -68,7 +71,8 @@ class SetUp:
                 [sys.executable, "-m", module, *args], env=self.env, cwd=ROOT, stdout=log, stderr=log
             )
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the web server does."""
         try:
             return bool(self.http.get("/health").is_success)
         except httpx2.TransportError:

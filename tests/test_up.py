@@ -31,14 +31,15 @@ def with_folder(folder: Path) -> dict[int, str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
-@pytest.mark.parametrize("how", ["Ctrl-C", "kill -9"])
-def test_up_and_down(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(("how", "processes"), [("Ctrl-C", "2"), ("kill -9", "1")])
+def test_up_and_down(tmp_path: Path, how: str, processes: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path / "data"
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PAIRBOARD_")}
     env = {**plain, "PAIRBOARD_DATA_DIR": str(folder), "PAIRBOARD_PORT": str(port)}
+    env["PAIRBOARD_WEB_PROCESSES"] = processes
     log = tmp_path / "log"
     with log.open("wb") as out:
         up = subprocess.Popen(

@@ -13,6 +13,7 @@ from worker.settings import load as load_worker
     [
         ("PAIRBOARD_PORT", "eighty", r"PAIRBOARD_PORT='eighty': .*integer"),
         ("PAIRBOARD_PORT", "99999", r"PAIRBOARD_PORT='99999': .*65535"),
+        ("PAIRBOARD_WEB_PROCESSES", "0", r"PAIRBOARD_WEB_PROCESSES='0': .*greater than or equal to 1"),
         ("PAIRBOARD_DATABASE_URL", "mysql://u:hush@h/d", r"PAIRBOARD_DATABASE_URL=\(hidden\): use sqlite:///"),
         ("PAIRBOARD_BROKER_URL", "amqp://u:hush@h", r"PAIRBOARD_BROKER_URL=\(hidden\): use filesystem://"),
         ("PAIRBOARD_SECRET", "hush", r"PAIRBOARD_SECRET=\(hidden\): at least 32 characters"),
