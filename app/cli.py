@@ -1,5 +1,5 @@
-"""The `pairboard` command: web, worker, up, demo, migrate, user, token, import-table, leaderboard, presets, export,
-serve-model."""
+"""The `pairboard` command: web, worker, up, demo, setup, migrate, doctor, user, token, import-table, leaderboard,
+presets, export, serve-model."""
 
 import os
 import sys
@@ -20,6 +20,7 @@ from app.leaderboard import exporting, importing
 from app.leaderboard.view import View
 from app.settings import LOOPBACK_HOSTS, Settings, load
 from app.storage import Storage
+from app.worker_token import leave_worker_token
 from ml.contract.encoder_config import SIZES
 from ml.contract.lifeline import die_with_parent
 from ml.contract.presets import PRESETS, size_of
@@ -113,6 +114,25 @@ def migrate(
     print("the database is at", revision)
 
 
+@cli.command()
+def setup(
+    member: Annotated[str, typer.Option(help="also add this member; asks for the password")] = "",
+) -> None:
+    """Make ready what web server and workers need: tables, and a worker's token in PAIRBOARD_WORKER_TOKEN_FILE.
+
+    May be run again at any time; after an update it must.
+    """
+    settings = load()
+    database = _database(settings, check=False)
+    schema.upgrade(database.write_engine)
+    print("the database is at head")
+    written = leave_worker_token(settings, database)
+    print(f"{'wrote' if written else 'there is'} a worker's token in {settings.token_file}")
+    if member:
+        _add_member(database, member)
+    database.dispose()
+
+
 @cli.command("doctor")
 def doctor_command() -> None:
     """Check data folder, broker, web server, database, clock, workers, queues and files, and say what to do."""
@@ -135,10 +155,7 @@ def presets() -> None:
 @user.command("add")
 def user_add(name: str) -> None:
     """Add a member; asks for the password (or reads it from a pipe)."""
-    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
-    with _database(load()).writing() as session:
-        accounts.add_member(session, name, password)
-    print(f"added member {name}")
+    _add_member(_database(load()), name)
 
 
 @token.command("add")
@@ -234,6 +251,13 @@ def serve_model(
     app = serving.create_model_app(folder, threads, secret, hosts)
     print(f"serves {folder} on http://{host}:{port} (docs at /docs; Ctrl-C stops it)")
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+
+
+def _add_member(database: Database, name: str) -> None:
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+    with database.writing() as session:
+        accounts.add_member(session, name, password)
+    print(f"added member {name}")
 
 
 def _database(settings: Settings, *, check: bool = True) -> Database:

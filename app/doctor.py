@@ -25,6 +25,7 @@ from app.storage import Storage
 GB = 1e9
 LITTLE_DISK, TOO_LITTLE_DISK = 10 * GB, 1 * GB
 CLOCK_OFF_S = 2.0
+LEAST_CHARACTERS = 8  # different ones; 32 drawn hex digits have fewer once in 28 million
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at each part in turn; what needs the database is left out when it can't be read."""
     yield _disk(settings)
+    yield _secret(settings)
     yield _broker(settings)
     yield _web(settings)
     database = Database(settings.database)
@@ -67,6 +69,18 @@ def _disk(settings: Settings) -> Finding:
         state = "bad" if free < TOO_LITTLE_DISK else "warning"
     more = "" if state == "ok" else ": uploads and weights will soon find no room"
     return Finding("data folder", state, f"{folder}, {free / GB:.1f} GB free{more}")
+
+
+def _secret(settings: Settings) -> Finding:
+    """Whoever guesses it signs in as anybody."""
+    value = settings.secret.get_secret_value()
+    if not value:
+        if settings.on_loopback:
+            return Finding("secret", "ok", "none; one is drawn at each start, and sessions end with it")
+        return Finding("secret", "bad", "none: set PAIRBOARD_SECRET ($(openssl rand -hex 32))")
+    if len(set(value)) < LEAST_CHARACTERS:
+        return Finding("secret", "bad", "PAIRBOARD_SECRET is typed, not drawn: make one with openssl rand -hex 32")
+    return Finding("secret", "ok", "set")
 
 
 def _broker(settings: Settings) -> Finding:

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = "info"
     sweep_seconds: float = Field(2, ge=0.1, description="pause between looks at the queue")
     max_upload_mb: int = Field(4096, ge=1)
+    worker_token_file: Path | None = Field(None, description="empty: worker-token in the data folder")
 
     @field_validator("database_url")
     @classmethod
@@ -81,9 +82,9 @@ class Settings(BaseSettings):
         return f"http://{f'[{self.own_host}]' if ':' in self.own_host else self.own_host}:{self.port}"
 
     @property
-    def worker_token_file(self) -> Path:
-        """Where `pairboard up` leaves the token of its own worker; readable by the owner alone."""
-        return self.data_dir / "worker-token"
+    def token_file(self) -> Path:
+        """Where `pairboard up` and `setup` leave the token of their own workers; readable by the owner alone."""
+        return self.worker_token_file or self.data_dir / "worker-token"
 
 
 def load() -> Settings:

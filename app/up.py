@@ -15,11 +15,11 @@ import time
 from dataclasses import dataclass
 
 from app import schema
-from app.accounts import queries, service
 from app.db import Database
 from app.errors import AppError
 from app.security import require_safe_start
 from app.settings import Settings
+from app.worker_token import leave_worker_token
 
 STOP_AFTER_S = 28.0
 LONGEST_PAUSE_S = 30.0
@@ -32,7 +32,7 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
     schema.upgrade(database.write_engine)
     require_safe_start(settings, database)
     _require_free_port(settings)
-    _worker_token(settings, database)
+    leave_worker_token(settings, database)
     database.dispose()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,20 +79,6 @@ def _until_it_listens(settings: Settings, stop: threading.Event) -> None:
     while time.monotonic() < deadline and not stop.wait(0.1):
         with contextlib.suppress(OSError), socket.create_connection((settings.own_host, settings.port), timeout=1):
             return
-
-
-def _worker_token(settings: Settings, database: Database) -> None:
-    """The token of our own worker, kept in a file that only the owner reads."""
-    file = settings.worker_token_file
-    if file.is_file():
-        with database.reading() as session:
-            if queries.live_token(session, service.digest(file.read_text().strip())):
-                return
-    with database.writing() as session:
-        plain = service.issue_token(session, "pairboard up", "worker")
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(plain)
 
 
 @dataclass

@@ -25,6 +25,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ml.contract import logs
 from ml.contract.lifeline import die_with_parent
+from worker import alive
 from worker.client import Away, Client, Rejected, Stale
 from worker.settings import SettingsError, WorkerSettings, load
 from worker.tasks import Carrier
@@ -148,6 +149,8 @@ def _report(settings: WorkerSettings, carrier: Carrier) -> None:
     """Every few seconds, until the worker stops. The app may be away; a refused token is final."""
     was_away = False
     while not carrier.stopping.is_set():
+        with contextlib.suppress(OSError):  # a full disk: the report finds it too, and says so
+            alive.note(settings)
         try:
             carrier.report()
             was_away = False

@@ -21,6 +21,7 @@ class WorkerSettings(BaseSettings):
 
     server: str = Field("http://127.0.0.1:8000", pattern=r"^https?://")
     token: SecretStr = SecretStr("")
+    token_file: Path | None = None  # read when there is no token; `pairboard setup` and `up` write it
     name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._@:-]{0,99})?$")
     dir: Path | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -67,7 +68,7 @@ class SettingsError(Exception):
 
 
 def load() -> WorkerSettings:
-    """Read the environment. Without PAIRBOARD_WORKER_TOKEN the token file of `pairboard up` is used, if it is there."""
+    """Read the environment. Without PAIRBOARD_WORKER_TOKEN the file is read that `pairboard setup` or `up` left."""
     known = {f"PAIRBOARD_WORKER_{name.upper()}" for name in WorkerSettings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith("PAIRBOARD_WORKER_") and name not in known)
     if unknown:
@@ -83,10 +84,12 @@ def load() -> WorkerSettings:
         raise SettingsError("\n".join(lines)) from error
     if settings.token.get_secret_value():
         return settings
-    file = settings.data_dir / "worker-token"
-    if not file.is_file():
+    file = settings.token_file or settings.data_dir / "worker-token"
+    try:
+        token = file.read_text().strip()
+    except OSError as error:
         raise SettingsError(
             f"no worker token: set PAIRBOARD_WORKER_TOKEN (pairboard token add --scope worker), or start the app with "
-            f"`pairboard up`, which leaves one in {file}"
-        )
-    return settings.model_copy(update={"token": SecretStr(file.read_text().strip())})
+            f"`pairboard up`, or after `pairboard setup`, which leave one in {file} ({error.strerror})"
+        ) from error
+    return settings.model_copy(update={"token": SecretStr(token)})

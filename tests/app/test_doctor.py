@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -46,6 +47,18 @@ def test_a_house_at_work(
     assert found["worker"][1].startswith("w1 was last heard of at")
     assert found["queue pairboard"][0] == "bad"
     assert "no worker is connected" in found["queue pairboard"][1]
+
+
+def test_a_secret_that_can_be_guessed(tmp_path: Path) -> None:
+    for secret, host, state in (
+        ("", "127.0.0.1", "ok"),
+        ("", "0.0.0.0", "bad"),
+        ("abc" * 20, "0.0.0.0", "bad"),
+        ("0f8a3c7e5b1d9264" * 3, "0.0.0.0", "ok"),
+    ):
+        found = states(Settings(data_dir=tmp_path, secret=secret, host=host, port=1))["secret"]
+        assert found[0] == state
+        assert not secret or secret not in found[1]
 
 
 @pytest.mark.parametrize("database", DATABASES)
