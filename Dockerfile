@@ -1,24 +1,32 @@
-# One image for web and worker; the command tells which. TORCH_INDEX=https://download.pytorch.org/whl/cpu makes a small
-# one for the web server and for CPU workers; the default takes PyPI's CUDA build.
+# One image for web and worker; the command tells which. TORCH_INDEX chooses torch's build: the default is small and for
+# CPUs; https://pypi.org/simple takes PyPI's, which has CUDA in it.
 FROM python:3.12-slim AS build
-ARG TORCH_INDEX=https://pypi.org/simple
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /src
 RUN python -m venv /opt/pairboard
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN /opt/pairboard/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple \
-    "$(grep '^torch==' constraints.txt)"
+ENV PATH=/opt/pairboard/bin:$PATH
+COPY constraints.txt ./
+# torch first: its layer stays while the code changes. A build 2.x.y+cpu of the first index goes before PyPI's 2.x.y.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install -c constraints.txt --index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple torch
+COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY worker worker
 COPY ml ml
 COPY templates templates
 COPY migrations migrations
-RUN /opt/pairboard/bin/pip install --no-cache-dir -c constraints.txt .
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install -c constraints.txt .
 
 FROM python:3.12-slim
-RUN useradd --create-home --uid 10001 pairboard && mkdir /data && chown pairboard /data
+# An empty volume that is mounted there takes over the owner.
+RUN useradd --create-home --uid 10001 pairboard \
+    && mkdir /data /secrets \
+    && chown pairboard /data /secrets
 COPY --from=build /opt/pairboard /opt/pairboard
 ENV PATH=/opt/pairboard/bin:$PATH PAIRBOARD_DATA_DIR=/data PYTHONUNBUFFERED=1
-USER pairboard
+USER 10001
+WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 CMD ["pairboard", "web"]

@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos check format lint types migrate clean
+ENV_FILE ?= .env
+DRAWN = $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+.PHONY: help install demo up env test chaos check format lint types migrate clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +36,11 @@ demo: $(VENV)/installed ## one real experiment from form to leaderboard; DATA=fi
 
 up: $(VENV)/installed ## web server and one worker on http://127.0.0.1:8000, until Ctrl-C
 	@exec $(BIN)/pairboard up
+
+env: ## .env for docker compose, from .env.example, with drawn secrets; one that is there stays
+	@test ! -e "$(ENV_FILE)" || { echo "$(ENV_FILE) is there already: it stays as it is"; exit 1; }
+	@umask 077 && sed -e "s/^POSTGRES_PASSWORD=$$/&$(DRAWN)/" -e "s/^PAIRBOARD_SECRET=$$/&$(DRAWN)/" .env.example > "$(ENV_FILE)"
+	@echo "wrote $(ENV_FILE)"
 
 test: $(VENV)/installed-test ## the tests; those that need Postgres, Redis or Chromium say so when they are skipped
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,5 +1,15 @@
-"""`python -m app`: the same as the `pairboard` command."""
+"""`python -m app`, and the console script.
 
-from app.cli import main
+Light until `main` is called: each of several web processes imports this first, before it answers its parent.
+"""
 
-main()
+
+def main() -> None:
+    """The `pairboard` command."""
+    from app import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 CANT_START = 3
 #: a child that does not answer its parent for so long hangs; less would kill one that starts on a busy machine, more
 #: would have SIGTERM wait for one that failed to start
-HANGS_AFTER_S = 15
+HANGS_AFTER_S = 20
 
 
 def serve(settings: Settings) -> int:

@@ -12,6 +12,7 @@ STDLIB = sys.stdlib_module_names
 FEATURES = ("accounts", "contests", "experiments", "runs", "submissions", "leaderboard")
 TOP_LEVEL = {
     *("pyproject.toml", "app", "worker", "ml", "templates", "migrations", "tests", "docker-compose.yml"),
+    *(".env.example", ".dockerignore"),
     *("README.md", "Makefile", "Dockerfile", "benchmarks", ".ci", "LICENSE", ".gitignore", "constraints.txt"),
 }
 #: what each part may import beside the standard library and itself
