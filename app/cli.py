@@ -105,12 +105,11 @@ def worker(
 def migrate(
     revision: Annotated[str, typer.Argument(help="a revision, or `base` to take everything down")] = "head",
 ) -> None:
-    """Bring the database's tables to this version."""
+    """Bring the database's tables to this version, all at once or not at all; a SQLite database is copied before."""
     database = _database(load(), check=False)
-    if revision == "base":
-        schema.downgrade(database.write_engine, "base")
-    else:
-        schema.upgrade(database.write_engine, revision)
+    move = schema.downgrade if revision == "base" else schema.upgrade
+    if copy := move(database.write_engine, revision):
+        print(f"a copy of the database as it was is in {copy}")
     print("the database is at", revision)
 
 

@@ -3,6 +3,7 @@
 Called by cli (migrate, up) and by main (the web process refuses to run on an old schema).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -10,12 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 import app.accounts.models
 import app.contests.models
 import app.experiments.models
 import app.runs.models  # noqa: F401 - importing the models fills the metadata
+from app import migrating
 from app.db import Base
 from app.errors import AppError
 
@@ -28,32 +30,62 @@ def folder(name: str) -> Path:
     return packed if packed.is_dir() else _HERE.parent / name
 
 
-def alembic_config(engine: Engine) -> Config:
-    """Alembic's settings for this engine; there is no alembic.ini."""
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's settings; there is no alembic.ini. Migrations run on `connection`."""
     config = Config()
     config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
-    config.attributes["engine"] = engine
+    config.attributes["connection"] = connection
     return config
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to `revision`."""
-    command.upgrade(alembic_config(engine), revision)
+def head() -> str | None:
+    """The newest migration of this code."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def downgrade(engine: Engine, revision: str) -> None:
-    """Take the database back to `revision` (`base`: empty)."""
-    command.downgrade(alembic_config(engine), revision)
+def knows(revision: str) -> bool:
+    """Whether this code has a migration of that name; a newer one's database has others."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
+def current(engine: Engine) -> str | None:
+    """The migration that the database is at; None for one without tables of ours."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine, revision: str = "head") -> Path | None:
+    """Bring the database to `revision`, or leave it as it is and raise. Returns the copy that was made of a SQLite
+    database before."""
+    return _move(engine, command.upgrade, revision)
+
+
+def downgrade(engine: Engine, revision: str) -> Path | None:
+    """The same way back (`base`: empty)."""
+    return _move(engine, command.downgrade, revision)
+
+
+def _move(engine: Engine, how: Callable[[Config, str], None], revision: str) -> Path | None:
+    with migrating.alone(engine) as connection:
+        before = MigrationContext.configure(connection).get_current_revision()
+        there = before is None or before == (head() if revision == "head" else revision)
+        copy = None if there or before is None else migrating.copy_of_sqlite(connection, before)
+        try:
+            how(alembic_config(connection), revision)
+        except Exception as error:  # whatever a migration meets
+            raise AppError(
+                f"the database stays at migration {before or 'none'}, with nothing changed: {type(error).__name__}: "
+                f"{error}" + (f" (a copy is in {copy})" if copy else "")
+            ) from error
+    return copy
 
 
 def require_head(engine: Engine) -> None:
     """Raise AppError unless the database has every migration of this code and none that it doesn't know."""
-    head = ScriptDirectory.from_config(alembic_config(engine)).get_current_head()
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current != head:
+    needed, found = head(), current(engine)
+    if found != needed:
         raise AppError(
-            f"the database is at migration {current or 'none'}, this pairboard needs {head}: run `pairboard migrate` "
+            f"the database is at migration {found or 'none'}, this pairboard needs {needed}: run `pairboard migrate` "
             "(a newer database needs a newer pairboard)"
         )
 

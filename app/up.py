@@ -29,7 +29,8 @@ def run(settings: Settings, *, with_worker: bool = True) -> int:
     """Migrate, start, wait for Ctrl-C or SIGTERM, stop. Raises AppError when it is not safe to start."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database)
-    schema.upgrade(database.write_engine)
+    if copy := schema.upgrade(database.write_engine):
+        _say(f"migrated; a copy of the database as it was is in {copy}")
     require_safe_start(settings, database)
     _require_free_port(settings)
     leave_worker_token(settings, database)

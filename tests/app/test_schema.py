@@ -68,7 +68,7 @@ def test_what_runs_waited_for_survives_the_change_of_tables(database_url: str) -
     schema.upgrade(database.write_engine)
     with database.write_engine.begin() as connection:
         connection.exec_driver_sql("UPDATE runs SET kind = 'blend' WHERE id = 2")
-    with pytest.raises(RuntimeError, match=r"1 rows of runs .* cannot be held by the older tables"):
+    with pytest.raises(AppError, match=r"nothing changed: RuntimeError: 1 rows of runs .* cannot be held by the older"):
         schema.downgrade(database.write_engine, "20261123_first_tables")
     assert len(read("SELECT * FROM run_needs")) == 1  # refused as a whole
     database.dispose()
