@@ -1,5 +1,5 @@
 """The `pairboard` command: web, worker, up, demo, setup, migrate, doctor, user, token, import-table, leaderboard,
-presets, export, serve-model."""
+presets, export, serve-model; gc, backup, restore (keeping/commands.py)."""
 
 import os
 import sys
@@ -16,6 +16,7 @@ from app.accounts import service as accounts
 from app.contests import queries as contest_queries
 from app.db import Database
 from app.errors import AppError, FieldError
+from app.keeping import commands as keeping
 from app.leaderboard import exporting, importing
 from app.leaderboard.view import View
 from app.settings import LOOPBACK_HOSTS, Settings, load
@@ -30,6 +31,7 @@ user = typer.Typer(no_args_is_help=True, help="Members, who sign in with a passw
 token = typer.Typer(no_args_is_help=True, help="Tokens, for programs and workers.")
 cli.add_typer(user, name="user")
 cli.add_typer(token, name="token")
+keeping.add_to(cli)
 
 DieWithParent = Annotated[bool, typer.Option("--die-with-parent", hidden=True, help="stdin is a pipe of the parent")]
 

@@ -5,6 +5,7 @@ rings after its commit, and the sweeper (runs/sweeper.py) rings again for runs t
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -76,3 +77,12 @@ def noted(session: Session) -> list[Bell]:
     """The bells noted in this session, oldest first; forgets them."""
     bells: list[Bell] = session.info.pop("ring", [])
     return list(dict.fromkeys(bells))
+
+
+def lost_messages(settings: Settings, older_s: float) -> list[Path]:
+    """Messages of the file broker that nobody has fetched for so long: for queues that no worker listens on. What they
+    rang for is rung for again. Redis's are its own affair."""
+    if not settings.broker_url.get_secret_value().startswith("filesystem"):
+        return []
+    found = sorted((settings.data_dir / "broker" / "messages").glob("*.msg"))
+    return [path for path in found if time.time() - path.stat().st_mtime > older_s]

@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(2, ge=0.1, description="pause between looks at the queue")
     max_upload_mb: int = Field(4096, ge=1)
     worker_token_file: Path | None = Field(None, description="empty: worker-token in the data folder")
+    retain_event_days: float = Field(0, ge=0, description="0: all progress of ended runs is kept")
+    retain_points: int = Field(500, ge=50, description="progress events of an attempt that thinning leaves")
+    retain_worker_days: float = Field(0, ge=0, description="0: workers stay on the list however long they are silent")
+    retain_unnamed_hours: float = Field(24, ge=1, description="a file that no row names may be of an upload under way")
 
     @field_validator("database_url")
     @classmethod

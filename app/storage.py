@@ -1,13 +1,18 @@
 """Files by their hash: uploads and artifacts lie in data_dir/storage/ab/abcdef…; equal bytes are stored once.
 
-A file is written beside its place, hashed, synced and renamed: a half-written one is never taken for whole.
+A file is written beside its place, hashed, synced and renamed: a half-written one is never taken for whole. Who needs
+files to stay (an upload, a backup) holds the folder's lock together with others; who removes one has it alone.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import re
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +23,7 @@ from app.errors import NoRoom, TooLarge
 CHUNK = 1 << 20
 TORN_AFTER_S = 24 * 3600
 NEW_FOR_S = 60
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,24 @@ class Storage:
         """Where the file of this hash lies, or would."""
         return self.root / sha256[:2] / sha256
 
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Nothing is removed while the block lasts."""
+        with self._lock(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def _lock(self, how: int) -> Iterator[None]:
+        """Released with the file, so by a killed process too."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("ab") as file:
+            fcntl.flock(file, how)
+            yield
+
     def find(self, sha256: str, size: int) -> Stored | None:
         """The file of this hash if it is here; it counts as new from now on, for a row that is about to name it."""
         path = self.path(sha256)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self.steady():
             if path.stat().st_size == size:
                 os.utime(path)
                 return Stored(sha256, size, path)
@@ -53,7 +73,8 @@ class Storage:
         """Rename a synced file beside us into its place, over equal bytes that may be there."""
         target = self.path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        with self.steady():
+            os.replace(path, target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -66,21 +87,47 @@ class Storage:
         self.root.mkdir(parents=True, exist_ok=True)
         return Incoming(self)
 
-    def forget_torn(self) -> None:
-        """Remove what was left half written a day ago: a worker whose app was away goes on where it stopped."""
+    def torn(self) -> Iterator[tuple[Path, int]]:
+        """What was left half written a day ago, and its size: a worker whose app was away goes on where it stopped."""
         for path in self.root.glob("incoming-*"):
             with contextlib.suppress(FileNotFoundError):  # another process was faster
-                if time.time() - path.stat().st_mtime > TORN_AFTER_S:
-                    path.unlink()
+                found = path.stat()
+                if time.time() - found.st_mtime > TORN_AFTER_S:
+                    yield path, found.st_size
 
-    def forget(self, sha256: str) -> bool:
-        """Remove a file that no row names any more; False when it came just now, perhaps for a row to be."""
-        path = self.path(sha256)
+    def forget_torn(self) -> None:
+        """Remove it."""
+        for path, _ in self.torn():
+            path.unlink(missing_ok=True)
+
+    def files(self) -> Iterator[Stored]:
+        """Every file that is here whole."""
+        for path in self.root.glob("[0-9a-f][0-9a-f]/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if _SHA256.fullmatch(path.name):
+                    yield Stored(path.name, path.stat().st_size, path)
+
+    def is_new(self, sha256: str, unseen_s: float | None = None) -> bool:
+        """Whether it came, or was asked for, so lately that a row may be about to name it."""
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime < NEW_FOR_S:
-                return False
-            path.unlink()
-        return True
+            return time.time() - self.path(sha256).stat().st_mtime < (NEW_FOR_S if unseen_s is None else unseen_s)
+        return False
+
+    def remove(self, sha256: str, *, unless: Callable[[], bool], unseen_s: float | None = None) -> int | None:
+        """Remove a file unless `unless()`, asked while no upload can find it, says that a row names it. Returns the
+        bytes that this freed; None when it has to wait: the file is new, or uploads or a backup hold the folder."""
+        path = self.path(sha256)
+        try:
+            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                if self.is_new(sha256, unseen_s):
+                    return None
+                if not path.is_file() or unless():
+                    return 0
+                size = path.stat().st_size
+                path.unlink()
+                return size
+        except BlockingIOError:
+            return None
 
     def store(self, source: BinaryIO) -> Stored:
         """Copy a readable file into storage."""

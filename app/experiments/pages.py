@@ -33,14 +33,16 @@ SHOWN_EVENTS = 40
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with what its part of the page shows. `hidden_events` says how many older events are not shown; `waiting`
-    why it has not started, `silent` for how many seconds its worker was not heard of."""
+    """A run with what its part of the page shows. `hidden_events` says how many older events are not shown,
+    `thinned_events` how many are gone; `waiting` why it has not started, `silent` for how many seconds its worker was
+    not heard of."""
 
     run: Run
     attempts: Sequence[Attempt]
     artifacts: Sequence[Artifact]
     events: Sequence[RunEvent]
     hidden_events: int
+    thinned_events: int
     shared_with: list[int]
     waiting: Waiting | None
     silent: float | None
@@ -115,12 +117,14 @@ def _run_view(session: Session, run: Run, experiment_id: int, line: Line | None)
     attempts = run_queries.attempts_of(session, run.id)
     ids = [attempt.id for attempt in attempts]
     events = run_queries.events_of(session, ids, limit=SHOWN_EVENTS)
+    kept = run_queries.event_count(session, ids)
     return RunView(
         run=run,
         attempts=attempts,
         artifacts=run_queries.artifacts_of(session, run),
         events=list(reversed(events)),
-        hidden_events=run_queries.event_count(session, ids) - len(events),
+        hidden_events=kept - len(events),
+        thinned_events=sum(attempt.stored_events for attempt in attempts) - kept,
         shared_with=[item for item in run_queries.experiment_ids_of(session, run.id) if item != experiment_id],
         waiting=line.of(run.id) if line is not None else None,
         silent=silent_for(attempts[-1] if attempts else None, clock(session)),

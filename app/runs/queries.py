@@ -186,13 +186,18 @@ def is_artifact(session: Session, sha256: str) -> bool:
     return bool(session.scalar(select(exists().where(Artifact.sha256 == sha256))))
 
 
-def is_named_elsewhere(session: Session, artifact: Artifact) -> bool:
-    """Whether another row names the same bytes, which are stored once."""
-    others = (
-        exists().where(Artifact.sha256 == artifact.sha256, Artifact.id != artifact.id),
-        exists().where(ContestFile.sha256 == artifact.sha256),
-    )
-    return bool(session.scalar(select(or_(*others))))
+def is_named(session: Session, sha256: str) -> bool:
+    """Whether any row names these bytes."""
+    rows = (exists().where(Artifact.sha256 == sha256), exists().where(ContestFile.sha256 == sha256))
+    return bool(session.scalar(select(or_(*rows))))
+
+
+def named_beside(session: Session, sha256: str, artifact_ids: set[int]) -> bool:
+    """Whether a row other than these artifacts names the bytes, which are stored once."""
+    rows = session.scalars(select(Artifact.id).where(Artifact.sha256 == sha256))
+    if any(row not in artifact_ids for row in rows):
+        return True
+    return bool(session.scalar(select(exists().where(ContestFile.sha256 == sha256))))
 
 
 def stored_hashes(session: Session) -> set[str]:

@@ -16,7 +16,7 @@ from app.runs.intake import require_current
 from app.runs.jobs import job_of
 from app.runs.models import Artifact, Attempt, Run
 from app.runs.placement import Placement
-from app.storage import Storage, Stored
+from app.storage import Stored
 from ml.contract.job import Job
 
 
@@ -63,14 +63,6 @@ def claim(session: Session, run_id: int, *, worker: str, boot_id: str, lease: ti
         raise Conflict(f"run {run.id} waits for {first.kind} run {first.id}, which is {first.status}")
     lifecycle.claim(session, run, worker=worker, boot_id=boot_id, token_digest=digest(token), lease=lease, now=now)
     return Claimed(job_of(session, run), token)
-
-
-def discard_checkpoints(session: Session, storage: Storage) -> None:
-    """Free the disk of checkpoints that nobody will go on from. One that came just now waits for the next time."""
-    for artifact in queries.needless_checkpoints(session):
-        if queries.is_named_elsewhere(session, artifact) or storage.forget(artifact.sha256):
-            session.delete(artifact)
-            session.flush()
 
 
 def cancel_experiment(session: Session, experiment: Experiment) -> None:

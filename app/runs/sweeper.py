@@ -1,5 +1,5 @@
 """A thread of the web process: rings again for queued runs, takes back runs whose lease has ended, and removes
-checkpoints of runs that ended.
+what has served its time (retention.py).
 
 The broker may lose any message; the rows can't. Several web processes may sweep at once: each change is fenced.
 """
@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.db import Database, clock
 from app.queue import Bell, Doorbell
-from app.runs import queries, queue_queries, service, worker_service
+from app.runs import queries, queue_queries, retention, worker_service
 from app.runs.waiting import memory_gb
 from app.settings import Settings
 from app.storage import Storage
 
 log = logging.getLogger(__name__)
 TIDY_EVERY_S = 30.0
+RETIRE_EVERY_S = 3600.0
 RING_AGAIN_AFTER = timedelta(seconds=5)
 
 
@@ -30,7 +31,8 @@ class Sweeper:
 
     def __init__(self, settings: Settings, database: Database, doorbell: Doorbell, storage: Storage) -> None:
         self._settings, self._database, self._doorbell, self._storage = settings, database, doorbell, storage
-        self._tidied_at = time.monotonic()
+        self._tidied_at = self._retired_at = time.monotonic()
+        self._loose: set[str] = set()  # files whose rows are gone, and which could not be removed yet
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         # While no web process ran no heartbeat could arrive: workers get time to report before a lease counts as ended.
@@ -52,6 +54,9 @@ class Sweeper:
                 if time.monotonic() - self._tidied_at > TIDY_EVERY_S:
                     self._tidied_at = time.monotonic()
                     self.tidy()
+                if time.monotonic() - self._retired_at > RETIRE_EVERY_S:
+                    self._retired_at = time.monotonic()
+                    self.retire()
             except SQLAlchemyError:
                 log.exception("the sweep failed; the next one tries again")
             except OSError:
@@ -60,11 +65,13 @@ class Sweeper:
     def tidy(self) -> None:
         """Remove checkpoints that nobody will go on from, and what was left half sent."""
         self._storage.forget_torn()
-        with self._database.reading() as session:
-            needless = bool(queries.needless_checkpoints(session))
-        if needless:
-            with self._database.writing() as session:
-                service.discard_checkpoints(session, self._storage)
+        self._loose |= retention.remove_checkpoints(self._database, self._storage).waiting
+        self._loose = retention.remove_files(self._database, self._storage, self._loose).waiting
+
+    def retire(self) -> None:
+        """Remove rows that the settings keep for a time only."""
+        retention.thin(self._database, self._settings)
+        retention.forget_workers(self._database, self._settings)
 
     def sweep(self, *, leases: bool = True) -> None:
         """One look: end leases, stop what breaks its limit, then ring as many queued runs as there are idle workers
