@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 from app import doctor, schema, serving, up
 from app import processes as web_processes
@@ -37,13 +38,17 @@ DieWithParent = Annotated[bool, typer.Option("--die-with-parent", hidden=True, h
 
 
 def main() -> None:
-    """Entry of the console script: an AppError is a message on stderr and exit code 2, not a traceback."""
+    """Entry of the console script: an AppError, or a database that is away, is a message on stderr and exit code 2, not
+    a traceback."""
     try:
         cli()
     except AppError as error:
         print(f"pairboard: {error.message}", file=sys.stderr)
         for problem in error.fields[:20]:
             print(f"  {problem.field}: {problem.message}", file=sys.stderr)
+        sys.exit(2)
+    except OperationalError as error:
+        print(f"pairboard: the database failed: {error.orig} (see PAIRBOARD_DATABASE_URL)", file=sys.stderr)
         sys.exit(2)
 
 

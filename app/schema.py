@@ -54,22 +54,22 @@ def current(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(engine: Engine, revision: str = "head") -> Path | None:
+def upgrade(engine: Engine, revision: str = "head", *, copy: bool = True) -> Path | None:
     """Bring the database to `revision`, or leave it as it is and raise. Returns the copy that was made of a SQLite
     database before."""
-    return _move(engine, command.upgrade, revision)
+    return _move(engine, command.upgrade, revision, copy)
 
 
 def downgrade(engine: Engine, revision: str) -> Path | None:
     """The same way back (`base`: empty)."""
-    return _move(engine, command.downgrade, revision)
+    return _move(engine, command.downgrade, revision, True)
 
 
-def _move(engine: Engine, how: Callable[[Config, str], None], revision: str) -> Path | None:
+def _move(engine: Engine, how: Callable[[Config, str], None], revision: str, with_copy: bool) -> Path | None:
     with migrating.alone(engine) as connection:
         before = MigrationContext.configure(connection).get_current_revision()
         there = before is None or before == (head() if revision == "head" else revision)
-        copy = None if there or before is None else migrating.copy_of_sqlite(connection, before)
+        copy = migrating.copy_of_sqlite(connection, before) if with_copy and before and not there else None
         try:
             how(alembic_config(connection), revision)
         except Exception as error:  # whatever a migration meets

@@ -52,6 +52,16 @@ def expire_leases(session: Session) -> None:
         _lose(session, attempt, now, f"worker {attempt.worker} was silent for {silent} s")
 
 
+def take_all_back(session: Session, reason: str) -> int:
+    """After a restore: every run under way returns to the queue, at no cost to it. Workers that still work on one have
+    gone further than these rows know: they are told to stop. How many there were."""
+    attempts = queries.open_attempts(session)
+    for attempt in attempts:
+        run = queries.run(session, attempt.run_id, lock=True)
+        lifecycle.return_to_queue(session, run, attempt, "returned", clock(session), reason)
+    return len(attempts)
+
+
 def _lose(session: Session, attempt: Attempt, now: datetime, reason: str) -> None:
     run = queries.run(session, attempt.run_id, lock=True)
     session.refresh(attempt)
