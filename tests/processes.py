@@ -61,9 +61,11 @@ class SetUp:
         self._start("web", "app", "web")
         self.until(lambda: self.answers(), "the web server to answer")
 
-    def start_worker(self) -> None:
-        """A worker."""
-        self._start("worker", "worker")
+    def start_worker(self, name: str = "") -> None:
+        """A worker; with a name, one of several."""
+        if name:
+            self.env["PAIRBOARD_WORKER_NAME"] = name
+        self._start(name or "worker", "worker")
 
     def _start(self, name: str, module: str, *args: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -83,6 +85,10 @@ class SetUp:
         process = self._running.pop(name)
         process.kill()
         process.wait()
+
+    def pid(self, name: str) -> int:
+        """Of a process that runs."""
+        return self._running[name].pid
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """A signal, without waiting for what it does."""

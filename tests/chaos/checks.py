@@ -2,31 +2,40 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.experiments.models import Experiment, Score
 from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent
 from app.storage import Storage
+from tests.chaos.score_checks import Sent, leaderboard_tells_all, scores_stand_once
 
 #: how a run may end as failed in a world where disks fill up; anything else is a finding
 MAY_FAIL = ("disk", "No space left", "was lost", "database or disk is full")
 
 
-def violations(session: Session, storage: Storage, accepted: Sequence[tuple[int, float]]) -> list[str]:
-    """All findings."""
+def violations(session: Session, storage: Storage, sent: Sent, made: Iterable[int]) -> list[str]:
+    """All findings. `made`: ids of experiments that were taken with a 2xx."""
     return [
+        *experiments_are_there(session, made),
         *every_run_ended(session),
         *attempts_follow_each_other(session),
         *events_have_no_gap(session),
         *steps_rise(session),
-        *scores_stand_once(session, accepted),
+        *scores_stand_once(session, sent),
+        *leaderboard_tells_all(session, sent),
         *artifacts_are_whole(session, storage),
         *nothing_was_paid_twice(session),
     ]
+
+
+def experiments_are_there(session: Session, made: Iterable[int]) -> Iterator[str]:
+    """What was taken is kept, with at least one run."""
+    known = set(session.scalars(select(ExperimentRun.experiment_id)))
+    for number in set(made) - known:
+        yield f"experiment {number} was taken and is gone, or has no run"
 
 
 def every_run_ended(session: Session) -> Iterator[str]:
@@ -56,6 +65,9 @@ def attempts_follow_each_other(session: Session) -> Iterator[str]:
     late = select(RunEvent.attempt_id, RunEvent.number).join(Attempt, Attempt.id == RunEvent.attempt_id)
     for attempt_id, number in session.execute(late.where(RunEvent.received_at > Attempt.ended_at)):
         yield f"event {number} of attempt row {attempt_id} came after its end"
+    files = select(Artifact.name, Attempt.id).join(Attempt, Attempt.id == Artifact.attempt_id)
+    for name, attempt_id in session.execute(files.where(Artifact.created_at > Attempt.ended_at)):
+        yield f"file {name} of attempt row {attempt_id} came after its end"
     finished = select(Run.id, Attempt.outcome, Attempt.number).join(
         Attempt, (Attempt.run_id == Run.id) & (Attempt.number == Run.attempt)
     )
@@ -85,30 +97,6 @@ def steps_rise(session: Session) -> Iterator[str]:
         if step <= before and not (event.type == "progress" and step == before == event.body["total_steps"]):
             yield f"attempt row {event.attempt_id} tells step {step} after step {before}"
         last[event.attempt_id] = step
-
-
-def scores_stand_once(session: Session, accepted: Iterable[tuple[int, float]]) -> Iterator[str]:
-    """Every online score that was taken, once; eight scores of its own for every finished experiment, once."""
-    online = session.execute(select(Score.experiment_id, Score.value).where(Score.split == "online")).all()
-    stored = Counter((number, value) for number, value in online)
-    for key, count in Counter(accepted).items():
-        if stored[key] != count:
-            yield f"online score {key} was taken {count} times and stands {stored[key]} times"
-    own = Counter(
-        (number, split, metric)
-        for number, split, metric in session.execute(
-            select(Score.experiment_id, Score.split, Score.metric).where(Score.split != "online")
-        )
-    )
-    for key, count in own.items():
-        if count != 1:
-            yield f"score {key} stands {count} times"
-    for experiment in session.scalars(select(Experiment)):
-        runs = select(Run.status).join(ExperimentRun).where(ExperimentRun.experiment_id == experiment.id)
-        if set(session.scalars(runs)) == {"finished"}:
-            have = sum(1 for key in own if key[0] == experiment.id)
-            if have != 8:
-                yield f"experiment {experiment.id} finished with {have} scores"
 
 
 def artifacts_are_whole(session: Session, storage: Storage) -> Iterator[str]:

@@ -10,20 +10,21 @@ from typing import Any
 import httpx2
 
 from tests.chaos.bench import Bench
+from tests.chaos.score_checks import Sent
 from tests.factories import TINY, pair_text
 
 OPEN_AT_MOST = 4
 
 
 class People(threading.Thread):
-    """`accepted`: (experiment id, value) of each score that was taken; `made`: experiments that were."""
+    """`sent`: the scores, and which of them were taken; `made`: experiments that were."""
 
     def __init__(self, bench: Bench, draw: random.Random) -> None:
         super().__init__(name="people", daemon=True)
         self._bench, self._draw = bench, draw
         self._http = httpx2.Client(timeout=10)
         self.stopping = threading.Event()
-        self.accepted: list[tuple[int, float]] = []
+        self.sent = Sent()
         self.made: list[int] = []
 
     def ask(self, method: str, path: str, **sent: Any) -> Any:
@@ -58,7 +59,7 @@ class People(threading.Thread):
                 self._new_experiment()
             if self.made and self._draw.random() < 0.5:
                 self._score(self._draw.choice(self.made))
-            if self.made and self._draw.random() < 0.03:
+            if self.made and self._draw.random() < 0.015:
                 self.ask("POST", f"/experiments/{self.made[-1]}/cancel")
             self.hurry()
 
@@ -87,5 +88,6 @@ class People(threading.Thread):
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         for _ in range(3):  # sent again like a program whose answer got lost
             if self.ask("POST", f"/experiments/{number}/online-scores", json={"value": value}, headers=headers):
-                self.accepted.append((number, value))
+                self.sent.accepted.append((number, value))
                 return
+        self.sent.unsure.append((number, value))

@@ -2,35 +2,26 @@
 and holds it to the checks of the chaos test. PAIRBOARD_TEST_HISTORIES=10000 runs as many."""
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from app import queue, schema
-from app.contests import queries as contest_queries
-from app.db import Database, clock
+from app.db import clock
 from app.errors import AppError, Conflict
-from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
 from app.runs import intake, queries, queue_service, service, worker_service
-from app.runs.models import Attempt, Run, RunNeed, Worker
+from app.runs.models import Attempt, Run, RunNeed
 from app.runs.placement import Placement
 from app.submissions import service as submissions
 from ml.contract.events import (
     Cancelled,
     Crashed,
     Event,
-    EventBatch,
     Failed,
     Finished,
     Log,
@@ -40,12 +31,10 @@ from ml.contract.events import (
 )
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.scores import Scores
-from tests.chaos import checks
-from tests.factories import TINY, make_contest, make_file, storage_in
+from tests.chaos.in_process import LEASE, MAX_ATTEMPTS, Held, InProcess
+from tests.factories import TINY
 
 HISTORIES = int(os.environ.get("PAIRBOARD_TEST_HISTORIES", "60"))
-LEASE = timedelta(seconds=60)
-MAX_ATTEMPTS = 2
 SCORES = Scores(roc_auc=0.75, accuracy=0.7, f1=0.6, log_loss=0.5)
 LAST: tuple[Event, ...] = (
     Finished(seconds=1),
@@ -54,17 +43,6 @@ LAST: tuple[Event, ...] = (
     Returned(reason="stopped"),
     Cancelled(),
 )
-
-
-@cache
-def database() -> Database:
-    """One, migrated, with a contest and its file; every history is undone."""
-    folder = Path(tempfile.mkdtemp(prefix="pairboard-histories-"))
-    made = Database(f"sqlite:///{folder / 'histories.db'}")
-    schema.upgrade(made.write_engine)
-    with made.writing() as session:
-        make_file(session, storage_in(folder), make_contest(session))
-    return made
 
 
 #: how often each happens
@@ -86,51 +64,12 @@ TURNS = (
 )
 
 
-class Held:
-    """What a worker knows of an attempt: it may be long out of date."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self.run_id, self.attempt_id = attempt.run_id, attempt.id
-        self.sent: list[Event] = []
-        self.step = 0
-
-
-class Histories(RuleBasedStateMachine):
+class Histories(InProcess, RuleBasedStateMachine):
     """Two workers of two lives each, and impatient people."""
 
     @initialize()
-    def open(self) -> None:
-        self.connection = database().write_engine.connect()
-        self.outer = self.connection.begin()
-        self.session = Session(self.connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
-        self.contest = contest_queries.contest(self.session, "oppo")
-        self.boots = {"w0": 0, "w1": 0}
-        self.held: list[Held] = []
-        self.accepted: list[tuple[int, float]] = []
-        self.statuses: dict[int, str] = {}
-        with self.request() as session:
-            for name in self.boots:
-                worker_service.worker_seen(session, name, f"boot-{name}-0", None)
-            for pretrain in (TINY["pretrain"], None):
-                config = ExperimentConfig.model_validate({**TINY, "pretrain": pretrain})
-                made = experiments.create(session, self.contest, name="x", config=config)
-                service.enqueue(session, made, Placement(max_attempts=MAX_ATTEMPTS))
-
-    def teardown(self) -> None:
-        if hasattr(self, "session"):
-            self.session.close()
-            self.outer.rollback()
-            self.connection.close()
-
-    @contextmanager
-    def request(self, *allowed: type[AppError]) -> Iterator[Session]:
-        """What a request is: all or nothing; a refusal that is allowed changes nothing."""
-        try:
-            with self.session.begin_nested():
-                yield self.session
-        except allowed:
-            self.session.expire_all()
-        queue.noted(self.session)
+    def begin(self) -> None:
+        self.open()
 
     @rule(turn=st.lists(st.sampled_from(TURNS), min_size=4, max_size=4), draw=st.randoms(use_true_random=False))
     def what_happens(self, turn: list[str], draw: Any) -> None:
@@ -168,7 +107,8 @@ class Histories(RuleBasedStateMachine):
                     session, experiment, submissions.OnlineScore(value), key=str(key)
                 )
                 if new:
-                    self.accepted.append((experiment.id, score.value))
+                    self.sent.accepted.append((experiment.id, score.value))
+        self.the_table_tells_all()
 
     def move_a_run(self, draw: Any) -> None:
         to = draw.choice(["first", "up", "down", "last"])
@@ -279,76 +219,6 @@ class Histories(RuleBasedStateMachine):
             for run in session.scalars(select(Run).where(Run.not_before.is_not(None))):
                 run.not_before = clock(session) - timedelta(seconds=1)
 
-    # -- helpers
-
-    def experiment(self, draw: Any) -> Any:
-        found = experiment_queries.experiments_of(self.session, self.contest.id)
-        return draw.choice(list(found))
-
-    def paused(self) -> bool:
-        return bool(queue_service.queue_queries.paused_queues(self.session))
-
-    def store(self, session: Session, held: Held, first: int, events: list[Event]) -> None:
-        run = queries.run(session, held.run_id)
-        attempt = session.get_one(Attempt, held.attempt_id)
-        intake.store(session, run, attempt, EventBatch(first=first, events=tuple(events)), LEASE, clock(session))
-
-    def holds(self, held: Held) -> bool:
-        attempt, run = self.session.get_one(Attempt, held.attempt_id), queries.run(self.session, held.run_id)
-        return attempt.outcome == "" and run.status == "running" and run.attempt == attempt.number
-
-    def send(self, held: Held, first: int, events: list[Event], *, replay: bool = False) -> None:
-        mine, refused = self.holds(held), True
-        with self.request(AppError) as session:
-            self.store(session, held, first, events)
-            refused = False
-        if not replay and not refused:
-            assert mine or not events, f"events of a stale attempt of run {held.run_id} were taken"
-            held.sent += events
-        if not replay and refused:
-            assert not mine, f"the attempt that holds run {held.run_id} was refused"
-
-    # -- what always holds
-
-    def look(self) -> None:
-        self.a_run_has_one_holder_while_it_runs()
-        self.nothing_is_lost_or_doubled()
-
-    def a_run_has_one_holder_while_it_runs(self) -> None:
-        workers = {worker.name: worker.boot_id for worker in self.session.scalars(select(Worker))}
-        for run in self.session.scalars(select(Run)):
-            attempts = queries.attempts_of(self.session, run.id)
-            holding = [attempt for attempt in attempts if attempt.outcome == ""]
-            assert len(holding) == (run.status == "running"), f"run {run.id} is {run.status}, held {len(holding)} times"
-            for attempt in holding:
-                assert attempt.number == run.attempt
-                assert workers[attempt.worker] == attempt.boot_id, f"run {run.id} is held by a worker that died"
-            lost = sum(attempt.outcome == "lost" for attempt in attempts if attempt.number > run.tries_from)
-            assert lost <= MAX_ATTEMPTS, f"run {run.id} was lost {lost} times"
-            before = self.statuses.get(run.id, "queued")
-            assert (before, run.status) in LEGAL, f"run {run.id} went from {before} to {run.status}"
-            self.statuses[run.id] = run.status
-
-    def nothing_is_lost_or_doubled(self) -> None:
-        found = [
-            *(text for text in checks.attempts_follow_each_other(self.session) if "never ended" not in text),
-            *checks.events_have_no_gap(self.session),
-            *checks.steps_rise(self.session),
-            *(text for text in checks.scores_stand_once(self.session, self.accepted) if "finished with" not in text),
-            *checks.nothing_was_paid_twice(self.session),
-        ]
-        assert found == []
-
-
-#: a rule may do several steps at once: claimed and lost, cancelled and tried again
-_STEPS = {
-    "queued": {"queued", "running", "failed", "cancelled"},
-    "running": {"running", "queued", "finished", "failed", "cancelled"},
-    "finished": {"finished"},
-    "failed": {"failed", "queued"},
-    "cancelled": {"cancelled", "queued"},
-}
-LEGAL = {(before, after) for before, afters in _STEPS.items() for after in afters}
 
 Histories.TestCase.settings = settings(
     max_examples=HISTORIES,

@@ -18,6 +18,8 @@ HISTORIES = "tests/chaos/test_histories.py"
 LIFECYCLE = "tests/app/runs/test_lifecycle.py"
 COURIER = "tests/worker/test_spool_and_courier.py"
 LOOP = "tests/ml/test_loop.py"
+UPLOADS = "tests/app/runs/test_uploads.py"
+DURABLE = "tests/app/submissions/test_durable_scores.py"
 
 
 class Mutation(NamedTuple):
@@ -74,6 +76,16 @@ MUTATIONS = {
     "a pretrain is paid twice": Mutation("app/runs/graph.py", "if shared is not None:", "if False:", LIFECYCLE),
     "a score is stored twice": Mutation(
         "app/submissions/service.py", "if key and (earlier :=", "if False and (earlier :="
+    ),
+    "a score is answered before it is on the disk": Mutation(
+        "app/db.py", '"synchronous=FULL"', '"synchronous=NORMAL"', DURABLE
+    ),
+    "the table shows the first score": Mutation(
+        "app/leaderboard/queries.py", 'func.max(Score.id).label("score_id")', 'func.min(Score.id).label("score_id")'
+    ),
+    "a piece is taken wherever it begins": Mutation("app/partial.py", "if offset != here:", "if False:", UPLOADS),
+    "a file is taken for what it is said to be": Mutation(
+        "app/partial.py", "if self._digest(file) != self.sha256:", "if False:", UPLOADS
     ),
     "an end is forgotten": Mutation(
         "app/runs/intake.py",
