@@ -7,10 +7,10 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 .DEFAULT_GOAL := help
 ENV_FILE ?= .env
 DRAWN = $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-.PHONY: help install demo up env test chaos check format lint types migrate clean
+.PHONY: help install demo up env test chaos chaos-short check format lint types migrate clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 install: $(VENV)/installed ## virtual environment in .venv, with exactly the versions of constraints.txt
 
@@ -48,6 +48,9 @@ test: $(VENV)/installed-test ## the tests; those that need Postgres, Redis or Ch
 chaos: $(VENV)/installed-test ## an hour (CHAOS_MINUTES) of faults on both set-ups; the last line is one JSON object
 	@PAIRBOARD_TEST_MUTATIONS=all PAIRBOARD_TEST_HISTORIES=1000 $(BIN)/python -m pytest -m "slow or not slow" tests/chaos/test_mutations.py tests/chaos/test_histories.py
 	@$(BIN)/python -m tests.chaos.history
+
+chaos-short: $(VENV)/installed-test ## the same in minutes: each kind of fault once, three of the deliberate faults in a copy of the code
+	@$(BIN)/python -m pytest -m slow tests/chaos
 
 check: format lint types test ## everything: format, lint, types, tests
 

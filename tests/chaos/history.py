@@ -45,12 +45,13 @@ class Told:
 
     def text(self, pair: Pair) -> str:
         """For people."""
+        parts = ", ".join(f"{part} {took:.0f}" for part, took in self.seconds.items())
         never = [f"\nimpossible here: {name}: {why}" for name, why in self.impossible.items()]
         return (
             f"{pair}: {sum(self.faults.values())} faults {dict(self.faults)}, hit nothing {dict(self.missed)}, "
             f"{self.uploads_cut} uploads cut; runs {dict(self.runs)}, {self.attempts} attempts, {self.scores} scores; "
             f"{self.reloaded.models} models loaded again (all that finished), {self.reloaded.again} of them twice; "
-            f"{sum(self.seconds.values()):.0f} s ({', '.join(f'{name} {took:.0f}' for name, took in self.seconds.items())})"
+            f"{sum(self.seconds.values()):.0f} s ({parts})"
         ) + "".join([*never, *(f"\nviolation: {line}" for line in self.violations)])
 
 

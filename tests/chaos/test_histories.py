@@ -58,7 +58,7 @@ TURNS = (
     "queue_an_experiment",
     "cancel_an_experiment",
     "try_an_experiment_again",
-    "send_a_score",
+    *["send_a_score"] * 2,
     "move_a_run",
     "pause_or_resume_the_queue",
 )
@@ -100,7 +100,7 @@ class Histories(InProcess, RuleBasedStateMachine):
 
     def send_a_score(self, draw: Any) -> None:
         """Twice under the same key, as a program whose answer got lost."""
-        experiment, key, value = self.experiment(draw), draw.randrange(3), draw.choice([0.7, 0.8])
+        experiment, key, value = self.experiment(draw), draw.randrange(3), 0.6 + draw.randrange(3) / 10
         for _ in range(2):
             with self.request(Conflict) as session:
                 score, new = submissions.post_online_score(
@@ -181,9 +181,9 @@ class Histories(InProcess, RuleBasedStateMachine):
         """What was stored before, perhaps with something new behind it."""
         if not any(held.sent for held in self.held):
             return
-        held = draw.choice([held for held in self.held if held.sent])
+        held = draw.choice([held for held in self.held if held.sent][-3:])
         first = draw.randrange(len(held.sent)) + 1
-        new: list[Event] = [Log(message="new")] if self.holds(held) and draw.random() < 0.5 else []
+        new: list[Event] = [Log(message="new")] if self.holds(held) and draw.random() < 0.7 else []
         self.send(held, first, held.sent[first - 1 :] + new, replay=True)
         held.sent += new
 

@@ -95,9 +95,10 @@ MUTATIONS = {
     ),
     "delivered before it is stored": Mutation(
         "worker/courier.py",
-        "        answer = self._client.send(self._run_id, self._token, first, events)\n",
+        "        answer = self._client.send(self._run_id, self._token, first, events, self._spool.waited(first))\n",
+        "        waited = self._spool.waited(first)\n"
         "        self._spool.mark(first - 1 + len(events))\n"
-        "        answer = self._client.send(self._run_id, self._token, first, events)\n",
+        "        answer = self._client.send(self._run_id, self._token, first, events, waited)\n",
         COURIER,
     ),
     "a refusal is swallowed": Mutation(
