@@ -19,6 +19,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install -c constraints.txt .
 
 FROM python:3.12-slim
+# pg_dump and pg_restore, for `pairboard backup` and `restore`: of the release's own Postgres, the one of docker-compose.yml
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
 # An empty volume that is mounted there takes over the owner.
 RUN useradd --create-home --uid 10001 pairboard \
     && mkdir /data /secrets \
