@@ -6,7 +6,10 @@ Light until `main` is called: each of several web processes imports this first, 
 
 def main() -> None:
     """The `pairboard` command."""
-    from app import cli
+    from ml.contract.collector import collector_rests
+
+    with collector_rests():
+        from app import cli
 
     cli.main()
 

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import TextIO
 
+from ml.contract.collector import collector_rests
 from ml.contract.events import Failed, Returned
 from ml.contract.lifeline import die_with_parent
 from ml.errors import RunError
@@ -31,8 +32,9 @@ def main() -> int:
     tell = teller(_keep_stdout())
     try:
         # here: torch takes seconds, and failing to import it is a failure to tell
-        from ml import parallel, stopping
-        from ml.run import read_job, run
+        with collector_rests():
+            from ml import parallel, stopping
+            from ml.run import read_job, run
 
         processes = parallel.processes_of(read_job(args.job))
         if processes > 1 and not args.one_of_several:

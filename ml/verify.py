@@ -1,10 +1,9 @@
-"""Proves that a checkpoint gives the same predictions in a fresh process, to the bit. Called by run; a program itself.
+"""Proves that a checkpoint gives the same predictions in a fresh process, to the bit. Called by run.
 
 "Reloading the model gives another result" is a known plague (a vocabulary saved in another order, a head left out).
 A score that cannot be had again from the files is worth nothing, so it is not told before this has passed.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,6 @@ from ml.augment import augment
 from ml.checkpoint import load_classifier, read_valid_rows
 from ml.contract.events import Log, Verified
 from ml.contract.job import Job
-from ml.contract.lifeline import die_with_parent
 from ml.errors import RunError
 from ml.machine import set_up
 from ml.pairs import read_test, read_train
@@ -96,8 +94,8 @@ def compare(name: str, ours_N: Probabilities, theirs_N: Probabilities) -> None:
 
 
 def _start_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
-    """Run this module as a program. Its stdin is a pipe that we hold: if we die, it ends, and so does the child."""
-    command = [sys.executable, "-m", "ml.verify", str(folder), str(job_path), str(scratch)]
+    """Start ml.predict_again. Its stdin is a pipe that we hold: if we die, it ends, and so does the child."""
+    command = [sys.executable, "-m", "ml.predict_again", str(folder), str(job_path), str(scratch)]
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     # Its words come by a pipe: a file may lie on the disk whose fullness it wants to tell. And not by communicate(),
     # which closes its stdin.
@@ -110,18 +108,6 @@ def _start_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
         if last.startswith("OSError"):
             raise OSError(f"a fresh process that loads the saved model: {last}")
         raise RunError(f"the saved model cannot be loaded in a fresh process (exit code {code}): {last}")
-
-
-def main() -> None:
-    """`python -m ml.verify folder job.json scratch`: load `folder`, predict, write valid.npy and test.npy."""
-    die_with_parent()
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    for name in ("folder", "job", "scratch"):
-        parser.add_argument(name, type=Path)
-    args = parser.parse_args()
-    job = Job.model_validate_json(args.job.read_bytes())
-    for name, probabilities_N in predict_from_disk(args.folder, args.job.parent, job).parts.items():
-        np.save(args.scratch / f"{name}.npy", probabilities_N, allow_pickle=False)
 
 
 def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:
@@ -138,7 +124,3 @@ def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:
         predict_mean(model, weights, to_score(pairs.only(rows), tokens, job), scoring),
         None if test is None else predict_mean(model, weights, to_score(test, tokens, job), scoring),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -88,7 +88,7 @@ def _asked_again(place: Path, found: list[str]) -> list[str]:
     for _ in range(TRIES - 1):
         for old in (place / "scratch").iterdir():
             old.unlink()
-        _fresh_process("ml.verify", ["run", "job.json", "scratch"], place)
+        _fresh_process("ml.predict_again", ["run", "job.json", "scratch"], place)
         found = list(differences(place))
         if not found:
             break

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import metrics
 from ml import run as run_module
 from ml.contract.events import EVENT, Verified
 from ml.contract.experiment import ExperimentConfig, merge
@@ -29,12 +28,6 @@ TINY = {
     "pretrain": {"num_train_epochs": 1, "batch_size": 32},
     "finetune": {"num_train_epochs": 6, "batch_size": 16, "learning_rate": 3e-3},
 }
-
-
-@pytest.fixture(autouse=True)
-def short_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interval of a score from few draws: a second a run that these tests need not wait for."""
-    monkeypatch.setattr(metrics, "RESAMPLES", 20)
 
 
 @pytest.fixture

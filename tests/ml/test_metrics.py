@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from ml.errors import RunError
-from ml.metrics import scores
+from ml.metrics import RESAMPLES, auc_interval, scores
 
 
 def test_golden(shared_data: Path) -> None:
@@ -37,3 +38,28 @@ def test_refusals() -> None:
         scores(np.array([0, 1, 1], np.int8), np.array([0.1, np.nan, np.inf]))
     with pytest.raises(RunError, match="labels are the same"):
         scores(np.array([1, 1], np.int8), np.array([0.1, 0.2]))
+
+
+@pytest.mark.parametrize(("rows", "clusters", "decimals"), [(40, 6, 1), (300, 300, 6), (3000, 700, 2)])
+def test_the_interval_is_of_the_auc_that_scikit_learn_gives_each_resample(
+    rows: int, clusters: int, decimals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(rows)
+    labels = draw.integers(0, 2, rows).astype(np.int8)
+    probabilities = np.round(1 / (1 + np.exp(draw.normal(0, 1, rows) - labels)), decimals)
+    component = draw.permutation(np.arange(rows) % clusters)
+
+    again = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES):
+        weights = np.bincount(again.integers(0, clusters, clusters), minlength=clusters)[component]
+        found.append(roc_auc_score(labels, probabilities, sample_weight=weights))
+    expected = np.percentile(found, [2.5, 97.5])
+    assert auc_interval(labels, probabilities, component) == pytest.approx(expected, abs=1e-12)
+    monkeypatch.setattr("ml.metrics.CELLS", 7 * rows)  # in small portions
+    assert auc_interval(labels, probabilities, component) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_resample_of_one_label_counts_as_a_half() -> None:
+    low, high = auc_interval(np.array([0, 1], np.int8), np.array([0.1, 0.9]), np.arange(2))
+    assert (low, high) == (0.5, 1.0)
