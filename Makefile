@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
+# One more than two cores: many tests wait for what other processes do.
+PROCESSES ?= 3
 .DEFAULT_GOAL := help
 ENV_FILE ?= .env
 DRAWN = $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
@@ -43,7 +45,7 @@ env: ## .env for docker compose, from .env.example, with drawn secrets; one that
 	@echo "wrote $(ENV_FILE)"
 
 test: $(VENV)/installed-test ## the tests; those that need Postgres, Redis or Chromium say so when they are skipped
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 chaos: $(VENV)/installed-test ## an hour (CHAOS_MINUTES) of faults on both set-ups; the last line is one JSON object
 	@PAIRBOARD_TEST_MUTATIONS=all PAIRBOARD_TEST_HISTORIES=1000 $(BIN)/python -m pytest -m "slow or not slow" tests/chaos/test_mutations.py tests/chaos/test_histories.py

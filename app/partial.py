@@ -32,7 +32,10 @@ class Partial:
     @property
     def offset(self) -> int:
         """How many bytes are here."""
-        return self.path.stat().st_size if self.path.is_file() else 0
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:  # not begun, or whole and in its place, since a moment ago
+            return 0
 
     def write(self, offset: int, piece: bytes) -> int:
         """Append a piece that begins at `offset`; one that begins elsewhere came before, or too early, and is left.

@@ -19,6 +19,9 @@ from app.db import Database
 from app.main import create_app
 from app.settings import Settings
 
+# Several tests train at once: threads that wait for each other must not keep the cores busy meanwhile.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 CI = bool(os.environ.get("CI"))
 POSTGRES = os.environ.get("PAIRBOARD_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("PAIRBOARD_TEST_REDIS_URL", "redis://127.0.0.1:6379/9")

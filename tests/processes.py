@@ -52,9 +52,9 @@ class SetUp:
         return done.stdout
 
     def prepare(self) -> None:
-        """Migrate, and make the worker's token."""
-        self.cli("migrate")
-        self.env["PAIRBOARD_WORKER_TOKEN"] = self.cli("token", "add", "test", "--scope", "worker").strip()
+        """Tables, and the worker's token."""
+        self.cli("setup")
+        self.env["PAIRBOARD_WORKER_TOKEN"] = (self.folder / "data" / "worker-token").read_text().strip()
 
     def start_web(self) -> None:
         """The web server, until it answers."""

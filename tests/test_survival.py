@@ -61,7 +61,7 @@ def test_a_killed_worker(tmp_path: Path) -> None:
         found = line.finished(number)
         assert len(found["runs"][0]["attempts"]) == 2
         scores_stand_once(found)
-        assert found["runs"][0]["summary"]["resumed"]["step"] > 10
+        assert found["runs"][0]["summary"]["resumed"]["step"] > 0
         whole = line.finished(queue(line, LONGER))
         assert predictions(line, found) == predictions(line, whole)
 
