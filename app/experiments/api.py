@@ -15,11 +15,12 @@ from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.api import RunOut, run_out
 from app.runs.placement import Placement
-from app.security import member
+from app.security import Actor, member
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
+Member = Annotated[Actor, Depends(member)]
 
 
 class Strict(BaseModel):
@@ -84,6 +85,9 @@ class ExperimentOut(BaseModel):
     name: str
     note: str
     origin: str
+    made_by: str = Field(description="the member or token that asked for it")
+    archived_at: datetime | None
+    tags: list[str]
     status: str
     config: dict[str, Any] | None
     fingerprint: str | None
@@ -111,11 +115,12 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
     plain = {
         name: getattr(experiment, name)
         for name in ExperimentOut.model_fields
-        if name not in {"contest", "status", "scores", "runs", "same_as", "changes"}
+        if name not in {"contest", "status", "scores", "runs", "same_as", "changes", "tags"}
     }
     return ExperimentOut(
         **plain,
         contest=contest.slug,
+        tags=queries.tags_of(session, [experiment.id]).get(experiment.id, []),
         changes=queries.changes_from_parent(session, experiment),
         status=ranked(session, contest, ids=[experiment.id]).rows[0].status,
         scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],
@@ -125,7 +130,9 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
 
 
 @router.post("/contests/{slug}/experiments", status_code=201)
-def create_experiment(slug: str, body: NewExperiment, session: SessionDep, settings: SettingsDep) -> ExperimentOut:
+def create_experiment(
+    slug: str, body: NewExperiment, session: SessionDep, settings: SettingsDep, who: Member
+) -> ExperimentOut:
     """Queue an experiment."""
     contest = contest_queries.contest(session, slug)
     config = service.build_config(body.preset, body.config, body.size)
@@ -140,6 +147,7 @@ def create_experiment(slug: str, body: NewExperiment, session: SessionDep, setti
         test_file_id=body.test_file_id,
         unlabelled_file_id=body.unlabelled_file_id,
         parent_id=body.parent_id,
+        made_by=who.name,
     )
     run_service.enqueue(session, experiment, body.placement.on(settings.queue))
     return experiment_out(session, experiment)

@@ -19,7 +19,7 @@ from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.placement import PRIORITIES, Placement, placement_of, placement_of_run
 from app.runs.worker_service import WORKER_AWAY
-from app.security import member
+from app.security import Actor, member
 from app.web import SessionDep, SettingsDep, page
 from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import upgrade
@@ -167,7 +167,11 @@ async def _posted(request: Request) -> dict[str, str]:
 
 @router.post("/experiments")
 def create(
-    request: Request, session: SessionDep, settings: SettingsDep, posted: Annotated[dict[str, str], Depends(_posted)]
+    request: Request,
+    session: SessionDep,
+    settings: SettingsDep,
+    who: Annotated[Actor, Depends(member)],
+    posted: Annotated[dict[str, str], Depends(_posted)],
 ) -> Response:
     """Queue the experiment, or show the same form with the errors beside their fields and what was typed kept."""
     contest = contest_queries.contest(session, posted.get("contest", ""))
@@ -189,6 +193,7 @@ def create(
                 test_file_id=_number(posted.get("test_file_id")),
                 unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
                 parent_id=parent_id,
+                made_by=who.name,
             )
             run_service.enqueue(session, experiment, placement)
             return RedirectResponse(f"/experiments/{experiment.id}", 303)

@@ -1,4 +1,4 @@
-"""Experiments (rows of the comparison table: what was asked) and their scores."""
+"""Experiments (rows of the comparison table: what was asked), their tags and their scores."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,8 @@ from app.db import Base, BigKey
 class Experiment(Base):
     """A row. `config` is null for an external one, that was trained elsewhere and brought in from a table.
 
-    `marks`: what a reader of its scores must know (leaking, transductive), and why.
+    `marks`: what a reader of its scores must know (leaking, transductive), and why. `made_by`: the member or token
+    that asked for it. `archived_at`: since when it is out of the table, scores and all, until it is restored.
     """
 
     __tablename__ = "experiments"
@@ -30,7 +31,18 @@ class Experiment(Base):
     train_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
     test_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
     unlabelled_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
+    made_by: Mapped[str] = mapped_column(String(200), default="")
+    archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class ExperimentTag(Base):
+    """A word that people put on a row, to find it again with others."""
+
+    __tablename__ = "experiment_tags"
+
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
 
 
 class Score(Base):

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.experiments.models import Experiment, Score
+from app.experiments.models import Experiment, ExperimentTag, Score
 from ml.contract.experiment import differences, upgrade
 
 
@@ -30,6 +30,30 @@ def changes_from_parent(session: Session, experiment: Experiment) -> dict[str, t
 def experiments_of(session: Session, contest_id: int) -> Sequence[Experiment]:
     """The contest's experiments, oldest first."""
     return session.scalars(select(Experiment).where(Experiment.contest_id == contest_id).order_by(Experiment.id)).all()
+
+
+def chosen(session: Session, contest_id: int, ids: Sequence[int]) -> Sequence[Experiment]:
+    """The contest's experiments of these ids, in their order. Raises NotFound that names the missing."""
+    query = select(Experiment).where(Experiment.contest_id == contest_id, Experiment.id.in_(ids))
+    found = {experiment.id: experiment for experiment in session.scalars(query)}
+    if missing := [str(number) for number in dict.fromkeys(ids) if number not in found]:
+        raise NotFound(f"this contest has no experiment {', '.join(missing)}")
+    return [found[number] for number in dict.fromkeys(ids)]
+
+
+def tags_of(session: Session, experiment_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Tags of each of these experiments that has any, in order."""
+    query = select(ExperimentTag).where(ExperimentTag.experiment_id.in_(experiment_ids)).order_by(ExperimentTag.tag)
+    tags: dict[int, list[str]] = {}
+    for row in session.scalars(query):
+        tags.setdefault(row.experiment_id, []).append(row.tag)
+    return tags
+
+
+def tags_in(session: Session, contest_id: int) -> Sequence[str]:
+    """Every tag of the contest's rows, in order."""
+    query = select(ExperimentTag.tag).join(Experiment).where(Experiment.contest_id == contest_id)
+    return session.scalars(query.distinct().order_by(ExperimentTag.tag)).all()
 
 
 def same_fingerprint(session: Session, contest_id: int, fingerprint: str) -> list[int]:

@@ -1,5 +1,6 @@
-"""Making and editing experiments, and writing their scores."""
+"""Making, editing and tagging experiments, the archive, and writing their scores."""
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from app.contests.models import Contest, ContestFile
 from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments import queries, relatives
-from app.experiments.models import Experiment, Score
+from app.experiments.models import Experiment, ExperimentTag, Score
 from ml.contract.events import Scored
 from ml.contract.experiment import ExperimentConfig, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
@@ -49,6 +50,7 @@ def create(
     test_file_id: int | None = None,
     unlabelled_file_id: int | None = None,
     parent_id: int | None = None,
+    made_by: str = "",
 ) -> Experiment:
     """A new row of what is asked; runs/service.enqueue makes its runs. Files: the newest of their kind unless given.
 
@@ -87,6 +89,7 @@ def create(
         train_file_id=train.id,
         test_file_id=test.id if test else None,
         unlabelled_file_id=unlabelled.id if unlabelled else None,
+        made_by=made_by,
         created_at=clock(session),
     )
     session.add(experiment)
@@ -119,6 +122,52 @@ def edit(session: Session, experiment: Experiment, *, name: str, note: str) -> N
     experiment.name = checked_name(name)
     experiment.note = note.strip()
     session.flush()
+
+
+def put_tag(session: Session, experiment: Experiment, tag: str) -> bool:
+    """Whether it did not have it yet. Raises Refused for what is no tag."""
+    tag = checked_tag(tag)
+    if session.get(ExperimentTag, (experiment.id, tag)) is not None:
+        return False
+    session.add(ExperimentTag(experiment_id=experiment.id, tag=tag))
+    session.flush()
+    return True
+
+
+def take_tag(session: Session, experiment: Experiment, tag: str) -> bool:
+    """Whether it had it."""
+    row = session.get(ExperimentTag, (experiment.id, checked_tag(tag)))
+    if row is not None:
+        session.delete(row)
+        session.flush()
+    return row is not None
+
+
+def checked_tag(tag: str) -> str:
+    """The tag without surrounding spaces. Raises Refused for one that a search could not name."""
+    tag = tag.strip()
+    if not re.fullmatch(r"[^\W_][\w.+-]{0,39}", tag):
+        message = "a tag is a word of at most 40 letters, digits and . + - _, with a letter or digit first"
+        raise Refused(f"tag {tag[:50]!r}: {message}", [FieldError("tag", message, tag[:50])])
+    return tag
+
+
+def archive(session: Session, experiment: Experiment) -> bool:
+    """Take it out of the table; whether it was there. The caller sees to it that nothing of it still runs."""
+    if experiment.archived_at is not None:
+        return False
+    experiment.archived_at = clock(session)
+    session.flush()
+    return True
+
+
+def restore(session: Session, experiment: Experiment) -> bool:
+    """Put it back into the table; whether it was away."""
+    if experiment.archived_at is None:
+        return False
+    experiment.archived_at = None
+    session.flush()
+    return True
 
 
 def checked_name(name: str) -> str:

@@ -1,14 +1,15 @@
-"""REST: the comparison table."""
+"""REST: the comparison table, and what is done to many of its rows at once."""
 
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.contests import queries as contest_queries
-from app.leaderboard.queries import ranked
+from app.leaderboard import selection
+from app.leaderboard.exporting import page_of
 from app.leaderboard.view_api import ViewDep
 from app.security import member
 from app.web import SessionDep
@@ -46,6 +47,9 @@ class RowOut(BaseModel):
     valid: ShownScoreOut | None
     online: ShownScoreOut | None
     marks: dict[str, str]
+    made_by: str
+    archived_at: datetime | None
+    tags: list[str]
     hours: float
     gap: float | None
 
@@ -66,7 +70,7 @@ class LeaderboardOut(BaseModel):
 def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut:
     """The contest's rows in the contest's metric; rows without the sorted value come last."""
     contest = contest_queries.contest(session, slug)
-    ranking = ranked(session, contest, sort=view.sort, search=view.search, limit=view.limit, offset=view.offset)
+    ranking = page_of(session, contest, view, limit=view.limit, offset=view.offset)
     return LeaderboardOut(
         contest=contest.slug,
         metric=contest.metric,
@@ -76,3 +80,27 @@ def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut
         offset=view.offset,
         rows=[RowOut.model_validate({**asdict(row), "gap": row.gap}) for row in ranking.rows],
     )
+
+
+class SelectionBody(BaseModel):
+    """Rows, and what to do to each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[int] = Field(min_length=1, max_length=1000, examples=[[3, 7]])
+    action: selection.Action
+    tag: str = Field("", examples=["send"], description="for tag and untag")
+
+
+class SelectionOut(BaseModel):
+    """What became of each row."""
+
+    done: list[int]
+    left: dict[int, str] = Field(description="rows that stay as they are, and why")
+
+
+@router.post("/contests/{slug}/selection")
+def act_on_many(slug: str, body: SelectionBody, session: SessionDep) -> SelectionOut:
+    """Tag, untag, archive, restore, cancel or retry many experiments; one that can't be done does not hinder others."""
+    outcome = selection.apply(session, contest_queries.contest(session, slug), body.ids, body.action, body.tag)
+    return SelectionOut(done=outcome.done, left=outcome.left)

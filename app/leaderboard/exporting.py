@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
 from app.errors import NotFound
-from app.leaderboard.queries import Row, ShownScore, ranked
+from app.leaderboard.queries import Ranking, Row, ShownScore, ranked
 from app.leaderboard.table_text import cell_text, write_csv, write_latex, write_markdown
 from app.leaderboard.view import View
 from ml.contract.scores import METRICS
@@ -55,6 +55,8 @@ class Line:
         """The text of a column of view.MORE."""
         if key == "gap":
             return "" if self.row.gap is None else f"{self.row.gap:+.5f}"
+        if key == "by":
+            return self.row.made_by
         return f"{self.row.hours:.2f}" if key == "hours" else f"{self.row.created_at:%Y-%m-%d}"
 
 
@@ -109,11 +111,18 @@ def _cell(score: ShownScore | None, base: ShownScore | None) -> Cell | None:
     return Cell(shown, remark, repr(score.value), score.count, text, interval, parts, change)
 
 
+def page_of(session: Session, contest: Contest, view: View, *, limit: int, offset: int) -> Ranking:
+    """Some rows of what the view shows."""
+    return ranked(
+        session, contest, sort=view.sort, search=view.search, archived=view.archived, limit=limit, offset=offset
+    )
+
+
 def all_lines(session: Session, contest: Contest, view: View) -> list[Line]:
     """Every row that the view's search finds, in its order, whatever page it is on."""
     rows: list[Row] = []
     while True:
-        ranking = ranked(session, contest, sort=view.sort, search=view.search, limit=_PAGE, offset=len(rows))
+        ranking = page_of(session, contest, view, limit=_PAGE, offset=len(rows))
         rows += ranking.rows
         if not ranking.rows or len(rows) >= ranking.total:
             return lines(contest, rows, baseline(session, contest, view))
@@ -140,6 +149,7 @@ def _texts(shown: list[Line], view: View) -> tuple[tuple[str, ...], list[tuple[s
         "valid 95%": [line.valid.interval if line.valid else "" for line in shown],
         "folds": [line.valid.parts if line.valid else "" for line in shown],
         "marks": [", ".join(line.row.marks) for line in shown],
+        "tags": [", ".join(line.row.tags) for line in shown],
         "valid change": [line.valid.change if line.valid else "" for line in shown],
         "online change": [line.online.change if line.online else "" for line in shown],
     }
@@ -161,7 +171,8 @@ def _texts(shown: list[Line], view: View) -> tuple[tuple[str, ...], list[tuple[s
 def csv(session: Session, contest: Contest, view: View) -> str:
     """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
     header = ["id", "experiment", "status", "train", "valid", "valid low", "valid high", "folds mean"]
-    header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "note", "made"]
+    header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "tags", "note", "by"]
+    header += ["made"]
     against = baseline(session, contest, view)
     changes = ("valid", "online") if against else ()
     body = []
@@ -171,7 +182,8 @@ def csv(session: Session, contest: Contest, view: View) -> str:
         around = [getattr(row.valid, name, None) for name in ("low", "high", "mean", "deviation")]
         remark = row.online.note if row.online else ""
         cells: list[object] = [row.id, row.name, row.status, train, valid, *around, online, remark, row.gap]
-        cells += [round(row.hours, 4), " ".join(row.marks), row.note, row.created_at.isoformat()]
+        cells += [round(row.hours, 4), " ".join(row.marks), " ".join(row.tags), row.note, row.made_by]
+        cells.append(row.created_at.isoformat())
         body.append([*cells, *(_change(row, against, split) for split in changes)])
     return write_csv([*header, *(f"{split} change" for split in changes)], body)
 

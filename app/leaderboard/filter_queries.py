@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_
+from sqlalchemy import ColumnElement, and_, not_, or_, select
 
-from app.experiments.models import Experiment
+from app.experiments.models import Experiment, ExperimentTag
 from app.leaderboard.search import NUMBERS, RELATIONS, Term
 
 
@@ -26,10 +26,18 @@ def _held(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElemen
         external = Experiment.origin == "external"
         here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)
         return here if term.relation != "!=" else not_(here)
-    if term.name == "mark":
-        there = _is(Experiment.marks[str(term.value)].as_string().is_not(None))
+    if term.name in {"mark", "tag", "by", "id"}:
+        there = _has(term.name, str(term.value))
         return there if term.relation != "!=" else not_(there)
     return _is(compare(_field(term), term.value))
+
+
+def _has(name: str, value: str) -> ColumnElement[bool]:
+    if name == "mark":
+        return _is(Experiment.marks[value].as_string().is_not(None))
+    if name == "tag":
+        return Experiment.id.in_(select(ExperimentTag.experiment_id).where(ExperimentTag.tag == value))
+    return Experiment.made_by == value if name == "by" else Experiment.id.in_([int(item) for item in value.split(",")])
 
 
 def _is(comparison: Any) -> ColumnElement[bool]:

@@ -1,17 +1,21 @@
-"""HTML: the leaderboard, its moving rows, and its downloads."""
+"""HTML: the leaderboard, its moving rows, what is done to selected ones, and its downloads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
-from app.leaderboard import exporting
+from app.errors import Refused
+from app.experiments import queries as experiment_queries
+from app.leaderboard import exporting, selection
 from app.leaderboard.exporting import Line
-from app.leaderboard.queries import Row, ranked
+from app.leaderboard.queries import Row
 from app.leaderboard.view import MORE, View
 from app.leaderboard.view_api import ViewDep
 from app.runs import queries as run_queries
@@ -26,23 +30,28 @@ router = APIRouter(dependencies=[Depends(member)])
 @dataclass(frozen=True)
 class LeaderboardPage:
     """leaderboard/page.html and leaderboard/_rows.html. `workers` is how many reported lately; `more` are the columns
-    that can be shown beside the scores; `total` rows were found of `everything`."""
+    that can be shown beside the scores; `total` rows were found of `everything`, `elsewhere` lie in the archive (in the
+    archive: in the table). `told`: what became of the rows that were selected before."""
 
     contest: Contest
     metric: Metric
     lines: list[Line]
     total: int
     everything: int
+    elsewhere: int
     view: View
     against: Row | None
     more: dict[str, tuple[str, str, str]]
     workers: int
+    tags: Sequence[str]
+    told: str
 
 
 @router.get("/contests/{slug}")
 def show(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The comparison table."""
-    return page(request, "leaderboard/page.html", _context(session, slug, view))
+    told = request.session.pop("told", "")
+    return page(request, "leaderboard/page.html", _context(session, slug, view, told))
 
 
 @router.get("/contests/{slug}/rows")
@@ -51,9 +60,9 @@ def rows(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Res
     return page(request, "leaderboard/_rows.html", _context(session, slug, view))
 
 
-def _context(session: Session, slug: str, view: View) -> LeaderboardPage:
+def _context(session: Session, slug: str, view: View, told: str = "") -> LeaderboardPage:
     contest = contest_queries.contest(session, slug)
-    ranking = ranked(session, contest, sort=view.sort, search=view.search, limit=view.limit, offset=view.offset)
+    ranking = exporting.page_of(session, contest, view, limit=view.limit, offset=view.offset)
     against = exporting.baseline(session, contest, view)
     return LeaderboardPage(
         contest=contest,
@@ -61,11 +70,45 @@ def _context(session: Session, slug: str, view: View) -> LeaderboardPage:
         lines=exporting.lines(contest, ranking.rows, against),
         total=ranking.total,
         everything=ranking.everything,
+        elsewhere=ranking.elsewhere,
         view=view,
         against=against,
         more=MORE,
         workers=len(run_queries.workers_seen(session, clock(session) - WORKER_AWAY)),
+        tags=experiment_queries.tags_in(session, contest.id),
+        told=told,
     )
+
+
+@router.post("/contests/{slug}/selection")
+def act_on_many(
+    request: Request,
+    slug: str,
+    session: SessionDep,
+    view: ViewDep,
+    action: Annotated[str, Form()] = "",
+    ids: Annotated[list[int] | None, Form()] = None,
+    tag: Annotated[str, Form()] = "",
+) -> Response:
+    """Do it to the ticked rows, and show the same view again, with what became of them."""
+    contest = contest_queries.contest(session, slug)
+    back = view.query()
+    if action == "only" and ids:
+        back = view.query(search=f"id:{','.join(map(str, ids))}", offset=0)
+    else:
+        try:
+            request.session["told"] = _told(selection.apply(session, contest, ids or [], action, tag), action, tag)
+        except Refused as error:
+            request.session["told"] = error.message
+    return RedirectResponse(f"/contests/{slug}?{back}", 303)
+
+
+def _told(outcome: selection.Outcome, action: str, tag: str) -> str:
+    """In a sentence; it goes by a cookie, so at most three reasons, and how many more there are."""
+    word = selection.DONE[action] + (f" {tag.strip()}" if tag and action in {"tag", "untag"} else "")
+    left = [f"{number}: {why}" for number, why in outcome.left.items()]
+    more = f"; and {len(left) - 3} more" if len(left) > 3 else ""
+    return f"{len(outcome.done)} {word}." + (f" Left as they are: {'; '.join(left[:3])}{more}." if left else "")
 
 
 @router.get("/contests/{slug}/leaderboard.csv")

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session, aliased
 from app.contests.models import Contest
 from app.db import clock
 from app.errors import FieldError, Refused
+from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment, Score
 from app.leaderboard.filter_queries import condition
 from app.leaderboard.search import terms
 from app.leaderboard.view import PAGE_SIZE
 from app.runs.models import Attempt, ExperimentRun, Run
 
-SORT_KEYS = ("name", "train", "valid", "online", "gap", "status", "created", "id")
+SORT_KEYS = ("name", "train", "valid", "online", "gap", "status", "by", "created", "id")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Row:
     valid: ShownScore | None
     online: ShownScore | None
     marks: dict[str, str]
+    made_by: str = ""
+    archived_at: datetime | None = None
+    tags: tuple[str, ...] = ()
     hours: float = 0.0
 
     @property
@@ -73,11 +77,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One page of the table, how many rows the search finds, and how many there are in all."""
+    """One page of the table, how many rows the search finds, how many there are in all, and how many more lie in the
+    archive (of the archive's table: how many don't)."""
 
     rows: list[Row]
     total: int
     everything: int
+    elsewhere: int
 
 
 def ranked(
@@ -89,9 +95,11 @@ def ranked(
     limit: int = PAGE_SIZE,
     offset: int = 0,
     ids: list[int] | None = None,
+    archived: bool = False,
 ) -> Ranking:
     """The contest's rows. `sort`: keys of SORT_KEYS divided by commas, `-` before one for descending; empty: newest
-    first. `search`: see search.terms.
+    first. `search`: see search.terms. `archived`: those of the archive instead; with `ids` those and no others,
+    wherever they are.
 
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
@@ -109,11 +117,12 @@ def ranked(
         query = query.outerjoin(latest, latest.c.experiment_id == Experiment.id)
         query = query.outerjoin(scores[split], scores[split].id == latest.c.score_id)
         query = query.add_columns(scores[split], func.coalesce(latest.c.count, 0))
-    if ids is not None:
-        query = query.where(Experiment.id.in_(ids))
+    away = Experiment.archived_at.is_not(None)
+    query = query.where(Experiment.id.in_(ids) if ids is not None else away == archived)
     columns: dict[str, ColumnElement[Any]] = {
         "name": Experiment.name.expression,
         "status": status,
+        "by": Experiment.made_by.expression,
         "created": Experiment.created_at.expression,
         "id": Experiment.id.expression,
         **{split: score.value.expression for split, score in scores.items()},
@@ -122,13 +131,17 @@ def ranked(
     asked = terms(search)
     for term in asked:
         query = query.where(condition(term, columns))
-    everything = session.scalar(select(func.count()).where(Experiment.contest_id == contest.id)) or 0
+    of_contest = select(away, func.count()).where(Experiment.contest_id == contest.id).group_by(away)
+    counts = {bool(key): count for key, count in session.execute(of_contest)}
+    everything = counts.get(archived, 0)
     counted = query.with_only_columns(func.count(), maintain_column_froms=True)
     total = (session.scalar(counted) or 0) if asked else everything
     found = session.execute(query.order_by(*_order(sort, columns)).limit(limit).offset(offset)).all()
     runs = _runs(session, [item for row in found for item in (row.running_id, row.ended_badly_id) if item])
-    hours = _hours(session, [row[0].id for row in found])
-    return Ranking([_row(list(row), runs, hours) for row in found], total, everything)
+    shown_ids = [row[0].id for row in found]
+    hours, tags = _hours(session, shown_ids), experiment_queries.tags_of(session, shown_ids)
+    rows = [_row(list(row), runs, hours, tags) for row in found]
+    return Ranking(rows, total, everything, counts.get(not archived, 0))
 
 
 def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
@@ -198,7 +211,7 @@ def _hours(session: Session, ids: list[int]) -> dict[int, float]:
     return hours
 
 
-def _row(found: list[Any], runs: dict[int, Run], hours: dict[int, float]) -> Row:
+def _row(found: list[Any], runs: dict[int, Run], hours: dict[int, float], tags: dict[int, list[str]]) -> Row:
     experiment, status, running_id, waiting_id, *pairs = found
     running, waiting = runs.get(running_id), runs.get(waiting_id)
     train, valid, online = (_shown(score, count) for score, count in zip(pairs[::2], pairs[1::2], strict=True))
@@ -216,6 +229,9 @@ def _row(found: list[Any], runs: dict[int, Run], hours: dict[int, float]) -> Row
         valid=valid,
         online=online,
         marks=experiment.marks,
+        made_by=experiment.made_by,
+        archived_at=experiment.archived_at,
+        tags=tuple(tags.get(experiment.id, ())),
         hours=hours.get(experiment.id, 0.0),
     )
 

@@ -1,7 +1,7 @@
 """What a reader types into the table's search box, as terms that a query can hold. Pages, REST and CLI share it.
 
-`n-gram "last 3" -roberta valid>=0.95 gap<0.02 status:failed mark:leaking encoder.model_type:bert`: words stand in name
-or note, everything has to hold, and a minus before a term turns it round.
+`n-gram "last 3" -roberta valid>=0.95 gap<0.02 status:failed tag:send encoder.model_type:bert id:3,7`: words stand
+in name or note, everything has to hold, and a minus before a term turns it round.
 """
 
 import math
@@ -20,6 +20,8 @@ from app.errors import FieldError, Refused
 from ml.contract.experiment import ExperimentConfig
 
 STATES = ("queued", "running", "finished", "failed", "cancelled", "external")
+#: names whose value is a word -> one for an example
+WORDS = {"status": "failed", "mark": "leaking", "tag": "send", "by": "ann"}
 NUMBERS = ("train", "valid", "online", "gap")
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
@@ -36,8 +38,8 @@ _COMPARED = re.compile(r"([A-Za-z_][\w.]*)(>=|<=|!=|>|<|=|:)(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Term:
-    """One condition. `name`: empty for a word, else a number's column, status, mark, or the dotted path of a field of
-    the config, whose `value` has the field's type."""
+    """One condition. `name`: empty for a word, else a number's column, one of WORDS, id (`value`: numbers divided by
+    commas), or the dotted path of a field of the config, whose `value` has the field's type."""
 
     name: str
     relation: str
@@ -61,9 +63,13 @@ def terms(text: str) -> list[Term]:
 def _value(raw: str, name: str, relation: str, value: str) -> str | float | bool:
     if name in NUMBERS:
         return _number(raw, value)
-    if name in {"status", "mark"}:
+    if name == "id":
+        if relation not in {":", "=", "!="} or not re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII):
+            raise _refused(raw, "write id:3,7")
+        return value
+    if name in WORDS:
         if relation not in {":", "=", "!="}:
-            raise _refused(raw, f"{name} is a word: write {name}:{STATES[3] if name == 'status' else 'leaking'}")
+            raise _refused(raw, f"{name} is a word: write {name}:{WORDS[name]}")
         if name == "status" and value not in STATES:
             raise _refused(raw, f"the states are {', '.join(STATES)}")
         return value
@@ -71,7 +77,7 @@ def _value(raw: str, name: str, relation: str, value: str) -> str | float | bool
         return _field_value(raw, name, relation, value)
     raise _refused(
         raw,
-        f"{name!r} is no column: {', '.join(NUMBERS)}, status, mark, or a field of the config such as "
+        f"{name!r} is no column: {', '.join((*NUMBERS, *WORDS))}, id, or a field of the config such as "
         "encoder.model_type; put a text that holds a sign into double quotes",
     )
 

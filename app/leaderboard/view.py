@@ -10,18 +10,21 @@ PAGE_SIZE = 200
 MORE = {
     "gap": ("gap", "差距", "train minus valid: how much it has learnt by heart"),
     "hours": ("hours", "用时", "of workers, over all attempts of its runs; a shared pretrain counts in each row"),
+    "by": ("by", "提交者", "who asked for it: a member, a token, or local"),
     "made": ("made", "创建", "when it was queued"),
 }
 
 
 @dataclass(frozen=True)
 class View:
-    """`sort`: keys divided by commas, `-` before one for descending. `against`: number of the baseline."""
+    """`sort`: keys divided by commas, `-` before one for descending. `against`: number of the baseline. `archived`: the
+    rows of the archive, not of the table."""
 
     sort: str = ""
     search: str = ""
     show: tuple[str, ...] = ()
     against: int | None = None
+    archived: bool = False
     offset: int = 0
     limit: int = PAGE_SIZE
 
@@ -30,6 +33,7 @@ class View:
         view, plain = replace(self, **changes), View()
         values = {name: getattr(view, name) for name in ("sort", "search", "show", "against", "offset")}
         values["show"] = ",".join(view.show)
+        values["archived"] = "true" if view.archived else ""
         return urlencode({name: value for name, value in values.items() if value not in {getattr(plain, name), ""}})
 
     def order(self, key: str) -> str:

@@ -21,16 +21,17 @@ def _view(
         Query(
             max_length=500,
             examples=["n-gram valid>=0.95 status:finished encoder.model_type:bert"],
-            description="words of name or note, bounds of scores, status, mark, fields of the config; all must hold",
+            description="words of name or note, bounds, status, mark, tag, by, id, fields of config: all hold",
         ),
     ] = "",
     show: Annotated[list[str] | None, Query(description=f"more columns: {', '.join(MORE)}")] = None,
     against: Annotated[int | None, Query(ge=1, description="id of the baseline that scores are compared with")] = None,
+    archived: Annotated[bool, Query(description="the rows of the archive instead of the table's")] = False,
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_SIZE,
 ) -> View:
     asked = {item for part in show or [] for item in part.split(",")}
-    return View(sort, search.strip(), tuple(key for key in MORE if key in asked), against, offset, limit)
+    return View(sort, search.strip(), tuple(key for key in MORE if key in asked), against, archived, offset, limit)
 
 
 ViewDep = Annotated[View, Depends(_view)]

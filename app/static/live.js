@@ -38,8 +38,15 @@ function watch(element) {
 }
 
 function replace(element, html) {
-  if (element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return;
+  const active = element.contains(document.activeElement) ? document.activeElement : null;
+  if (active?.matches("input:not([type=checkbox]), textarea, select")) return;
   const open = [...element.querySelectorAll("details")].map((item) => item.open);
+  const ticked = new Set([...element.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value));
+  const focused = active?.matches("input[type=checkbox]") ? active.value : null;
   element.innerHTML = html;
   element.querySelectorAll("details").forEach((item, index) => (item.open = open[index] ?? item.open));
+  for (const box of element.querySelectorAll("input[type=checkbox]")) {
+    box.checked = ticked.has(box.value);
+    if (box.value === focused) box.focus();
+  }
 }

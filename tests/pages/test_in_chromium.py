@@ -146,6 +146,26 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     page.get_by_role("link", name="Show them all").click()
     expect(page.locator("tbody td.num")).to_have_count(4)
 
+    # rows that are ticked: a tag, the archive and back
+    bar = page.locator("form[data-selection]")
+    expect(bar).to_be_hidden()
+    page.get_by_label("all 1").check()
+    expect(bar).to_contain_text("1 selected")
+    bar.get_by_label("Tag").fill("send")
+    fits(page, "board-selected")
+    bar.get_by_label("Tag").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("1 tagged send.")
+    expect(page.locator("tbody .tag")).to_have_text("send")
+    page.get_by_label("select first 一号").check()
+    page.get_by_role("button", name="Archive").click()
+    expect(page.locator("tbody")).to_contain_text("Every row lies in the archive")
+    page.get_by_role("link", name="1 in the archive").click()
+    page.get_by_label("select first 一号").check()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.get_by_role("status")).to_have_text("1 restored.")
+    page.get_by_role("link", name="Back to the table").first.click()
+    expect(page.locator("tbody .tag")).to_have_text("send")
+
 
 def test_the_api_page_works_offline(page: Page) -> None:
     page.goto("/docs")

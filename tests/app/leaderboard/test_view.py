@@ -137,7 +137,7 @@ def test_a_second_column_settles_ties(session: Session, contest: Contest) -> Non
 
 
 def test_the_address_holds_the_view() -> None:
-    view = View("-valid,name", "a b&c", ("gap", "made"), 3, 200)
+    view = View("-valid,name", "a b&c", ("gap", "made"), 3, offset=200)
     assert view.query() == "sort=-valid%2Cname&search=a+b%26c&show=gap%2Cmade&against=3&offset=200"
     assert view.query(search="", show=(), against=None, offset=0) == "sort=-valid%2Cname"
     assert (view.order("valid"), view.order("name")) == ("descending", "none")

@@ -1,0 +1,92 @@
+"""What people do to many rows at once. Each row is done or left with a reason; none hinders the others. Pages and REST
+call it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from sqlalchemy.orm import Session
+
+from app.contests.models import Contest
+from app.errors import AppError, Conflict, FieldError, Refused
+from app.experiments import queries, service
+from app.experiments.models import Experiment
+from app.leaderboard.queries import ranked
+from app.runs import service as runs
+
+Action = Literal["tag", "untag", "archive", "restore", "cancel", "retry"]
+ACTIONS = get_args(Action)
+#: what the page says of rows that are done
+DONE = {
+    "tag": "tagged",
+    "untag": "no longer tagged",
+    "archive": "archived",
+    "restore": "restored",
+    "cancel": "cancelled",
+    "retry": "queued again",
+}
+
+
+@dataclass
+class Outcome:
+    """Ids that are done, and of the others why they were left as they are."""
+
+    done: list[int] = field(default_factory=list)
+    left: dict[int, str] = field(default_factory=dict)
+
+
+def apply(session: Session, contest: Contest, ids: list[int], action: str, tag: str = "") -> Outcome:
+    """Do it to each of these rows. Raises Refused for an unknown action, no rows or what is no tag, NotFound for a row
+    that the contest doesn't have: then nothing is done."""
+    if action not in ACTIONS:
+        message = f"action {action[:30]!r} is none of {', '.join(ACTIONS)}"
+        raise Refused(message, [FieldError("action", message, action[:30])])
+    if not ids:
+        raise Refused("no row is selected: tick some first", [FieldError("ids", "no row is selected")])
+    chosen = queries.chosen(session, contest.id, ids)
+    if action in {"tag", "untag"}:
+        tag = service.checked_tag(tag)
+    act, outcome = _act(session, contest, action, tag), Outcome()
+    for experiment in chosen:
+        try:
+            act(experiment)
+            outcome.done.append(experiment.id)
+        except AppError as error:
+            outcome.left[experiment.id] = error.message
+    return outcome
+
+
+def _act(session: Session, contest: Contest, action: str, tag: str) -> Callable[[Experiment], None]:
+    """The action on one row. It changes nothing or all of it, and raises Conflict where there is nothing to do."""
+
+    def active(experiment: Experiment) -> bool:
+        return ranked(session, contest, ids=[experiment.id]).rows[0].active
+
+    def put(experiment: Experiment) -> None:
+        if not service.put_tag(session, experiment, tag):
+            raise Conflict(f"it is tagged {tag} already")
+
+    def take(experiment: Experiment) -> None:
+        if not service.take_tag(session, experiment, tag):
+            raise Conflict(f"it is not tagged {tag}")
+
+    def archive(experiment: Experiment) -> None:
+        if active(experiment):
+            raise Conflict("it has not ended: cancel it first")
+        if not service.archive(session, experiment):
+            raise Conflict("it is archived already")
+
+    def restore(experiment: Experiment) -> None:
+        if not service.restore(session, experiment):
+            raise Conflict("it is not in the archive")
+
+    def cancel(experiment: Experiment) -> None:
+        if not active(experiment):
+            raise Conflict("it has ended: there is nothing to cancel")
+        runs.cancel_experiment(session, experiment)
+
+    def retry(experiment: Experiment) -> None:
+        with session.begin_nested():  # of several runs the first may be queued before the second can't be
+            runs.retry_experiment(session, experiment)
+
+    return {"tag": put, "untag": take, "archive": archive, "restore": restore, "cancel": cancel, "retry": retry}[action]
