@@ -1,5 +1,6 @@
 """Verbs on the queue: hand out what goes first, put a run elsewhere, pause a queue, cancel all."""
 
+import contextlib
 import itertools
 from datetime import timedelta
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from app.runs.service import Claimed
 from app.runs.waiting import memory_gb
 
 Direction = Literal["first", "up", "down", "last"]
-#: several web processes hand out at once: who loses the race for one run tries the next
+#: many are handed out at once: who loses the race for these looks for the next
 CANDIDATES = 5
 
 
@@ -31,12 +32,16 @@ def claim_next(session: Session, worker: Worker, lease: timedelta) -> Claimed | 
     if worker.draining:
         return None
     now, memory = clock(session), memory_gb(worker)
-    for run in queue_queries.ready_runs(session, now, CANDIDATES, queues=worker.queues, gpu_memory_gb=memory):
-        try:
-            return _hand_out(session, run.id, worker, lease)
-        except Conflict:
-            continue
-    return None
+    tried: set[int] = set()
+    while True:
+        ready = queue_queries.ready_runs(session, now, CANDIDATES, queues=worker.queues, gpu_memory_gb=memory)
+        left = [run.id for run in ready if run.id not in tried]
+        if not left:
+            return None
+        for run_id in left:
+            tried.add(run_id)
+            with contextlib.suppress(Conflict):
+                return _hand_out(session, run_id, worker, lease)
 
 
 def _hand_out(session: Session, run_id: int, worker: Worker, lease: timedelta) -> Claimed:

@@ -1,5 +1,7 @@
 """The order in which runs are handed out, why each waits, and what people do about it: on SQLite and Postgres."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app import queue
+from app import queue, schema
 from app.contests.models import Contest
-from app.db import clock
+from app.db import Database, clock
 from app.errors import Conflict, NotFound, Refused
 from app.runs import intake, lifecycle, queries, queue_service, service, waiting, worker_service
 from app.runs.models import Attempt, Run, Worker
@@ -350,3 +352,32 @@ def test_what_builds_on_another_experiment_waits_for_that_one_to_be_tried_again(
     service.retry_experiment(session, member)
     service.retry_experiment(session, fused)
     assert (run.status, blend.status) == ("queued", "queued")
+
+
+def test_as_many_runs_as_workers_that_ask_at_once_are_handed_out(database_url: str, tmp_path: Path) -> None:
+    """Whoever loses the race for the first few looks further: nobody goes idle beside a run that waits."""
+    workers = 12
+    database = Database(database_url)
+    schema.upgrade(database.write_engine)
+    with database.writing() as session:
+        contest = make_contest(session)
+        make_file(session, storage_in(tmp_path), contest)
+        for number in range(workers):
+            alone(session, contest, "x" * (number + 1))
+        for number in range(workers):
+            worker(session, f"w{number}")
+    together = threading.Barrier(workers)
+
+    def ask(number: int) -> int | None:
+        with database.writing() as session:
+            by = worker(session, f"w{number}")
+            session.flush()
+            if database_url.startswith("postgres"):  # SQLite lets in one at a time
+                together.wait(20)
+            found = queue_service.claim_next(session, by, LEASE)
+            return None if found is None else found.job.run_id
+
+    with ThreadPoolExecutor(workers) as pool:
+        got = list(pool.map(ask, range(workers)))
+    database.dispose()
+    assert sorted(number or 0 for number in got) == list(range(1, workers + 1))
