@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.contests import queries as contest_queries
 from app.leaderboard import selection
 from app.leaderboard.exporting import page_of
+from app.leaderboard.queries import grouped
 from app.leaderboard.view_api import ViewDep
 from app.security import member
 from app.web import SessionDep
@@ -80,6 +81,32 @@ def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut
         offset=view.offset,
         rows=[RowOut.model_validate({**asdict(row), "gap": row.gap}) for row in ranking.rows],
     )
+
+
+class MeanOut(BaseModel):
+    """Of a column's values in a group."""
+
+    value: float
+    count: int
+    deviation: float | None
+
+
+class GroupOut(BaseModel):
+    """Rows with one value in a field of the config; null where it has none."""
+
+    value: bool | int | float | str | None
+    rows: int
+    train: MeanOut | None
+    valid: MeanOut | None
+    online: MeanOut | None
+
+
+@router.get("/contests/{slug}/leaderboard/groups")
+def groups(slug: str, session: SessionDep, view: ViewDep) -> list[GroupOut]:
+    """The rows that `search` finds, by the value of the field `group` of their config: how many, mean and deviation."""
+    contest = contest_queries.contest(session, slug)
+    found = grouped(session, contest, view.group, search=view.search, archived=view.archived)
+    return [GroupOut.model_validate(group, from_attributes=True) for group in found]
 
 
 class SelectionBody(BaseModel):

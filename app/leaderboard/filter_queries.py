@@ -29,7 +29,7 @@ def _held(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElemen
     if term.name in {"mark", "tag", "by", "id"}:
         there = _has(term.name, str(term.value))
         return there if term.relation != "!=" else not_(there)
-    return _is(compare(_field(term), term.value))
+    return _is(compare(field(term.name, type(term.value)), term.value))
 
 
 def _has(name: str, value: str) -> ColumnElement[bool]:
@@ -46,12 +46,12 @@ def _is(comparison: Any) -> ColumnElement[bool]:
     return made
 
 
-def _field(term: Term) -> ColumnElement[Any]:
-    """A field of the config, as text, number or truth, whichever the search compares it with."""
-    at = Experiment.config[tuple(term.name.split("."))]
+def field(path: str, kind: type) -> ColumnElement[Any]:
+    """A field of the config, as truth, number or text."""
+    at = Experiment.config[tuple(path.split("."))]
     made: ColumnElement[Any] = at.as_string()
-    if isinstance(term.value, bool):
+    if kind is bool:
         made = at.as_boolean()
-    elif isinstance(term.value, float):
+    elif kind in {int, float}:
         made = at.as_float()
     return made

@@ -15,7 +15,8 @@ from app.errors import Refused
 from app.experiments import queries as experiment_queries
 from app.leaderboard import exporting, selection
 from app.leaderboard.exporting import Line
-from app.leaderboard.queries import Row
+from app.leaderboard.queries import Group, Row, grouped
+from app.leaderboard.search import FIELDS
 from app.leaderboard.view import MORE, View
 from app.leaderboard.view_api import ViewDep
 from app.runs import queries as run_queries
@@ -31,7 +32,8 @@ router = APIRouter(dependencies=[Depends(member)])
 class LeaderboardPage:
     """leaderboard/page.html and leaderboard/_rows.html. `workers` is how many reported lately; `more` are the columns
     that can be shown beside the scores; `total` rows were found of `everything`, `elsewhere` lie in the archive (in the
-    archive: in the table). `told`: what became of the rows that were selected before."""
+    archive: in the table). `told`: what became of the rows that were selected before; `groups`: sums of the found
+    rows by view.group; `fields`: of the config, that they can be grouped by."""
 
     contest: Contest
     metric: Metric
@@ -45,6 +47,8 @@ class LeaderboardPage:
     workers: int
     tags: Sequence[str]
     told: str
+    groups: list[Group]
+    fields: Sequence[str]
 
 
 @router.get("/contests/{slug}")
@@ -77,6 +81,8 @@ def _context(session: Session, slug: str, view: View, told: str = "") -> Leaderb
         workers=len(run_queries.workers_seen(session, clock(session) - WORKER_AWAY)),
         tags=experiment_queries.tags_in(session, contest.id),
         told=told,
+        groups=grouped(session, contest, view.group, search=view.search, archived=view.archived) if view.group else [],
+        fields=FIELDS,
     )
 
 

@@ -108,6 +108,16 @@ def field_type(raw: str, name: str) -> type:
     return model if model in {bool, int, float} else str
 
 
+def _paths(model: type[BaseModel], before: str = "") -> list[str]:
+    """Of every field below."""
+    found = []
+    for name, item in model.model_fields.items():
+        inner = _bare(item.annotation)
+        below = isinstance(inner, type) and issubclass(inner, BaseModel)
+        found += _paths(inner, f"{before}{name}.") if below else [f"{before}{name}"]
+    return found
+
+
 def _bare(annotation: Any) -> Any:
     """The type itself of `X | None` and of Annotated."""
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
@@ -131,3 +141,7 @@ def _number(raw: str, value: str) -> float:
 def _refused(raw: str, why: str) -> Refused:
     message = f"the search term {raw[:80]!r} can't be used: {why}"
     return Refused(message, [FieldError("search", message, raw[:80])])
+
+
+#: dotted paths of the config's fields; a search names those inside a group
+FIELDS = tuple(path for path in _paths(ExperimentConfig) if path not in {"version"})

@@ -18,20 +18,21 @@ MORE = {
 @dataclass(frozen=True)
 class View:
     """`sort`: keys divided by commas, `-` before one for descending. `against`: number of the baseline. `archived`: the
-    rows of the archive, not of the table."""
+    rows of the archive, not of the table. `group`: field of the config by which the found rows are summed up."""
 
     sort: str = ""
     search: str = ""
     show: tuple[str, ...] = ()
     against: int | None = None
     archived: bool = False
+    group: str = ""
     offset: int = 0
     limit: int = PAGE_SIZE
 
     def query(self, **changes: Any) -> str:
         """As the query of an address, with changes; what is as by default is left out."""
         view, plain = replace(self, **changes), View()
-        values = {name: getattr(view, name) for name in ("sort", "search", "show", "against", "offset")}
+        values = {name: getattr(view, name) for name in ("sort", "search", "show", "against", "group", "offset")}
         values["show"] = ",".join(view.show)
         values["archived"] = "true" if view.archived else ""
         return urlencode({name: value for name, value in values.items() if value not in {getattr(plain, name), ""}})

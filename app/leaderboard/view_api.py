@@ -27,11 +27,21 @@ def _view(
     show: Annotated[list[str] | None, Query(description=f"more columns: {', '.join(MORE)}")] = None,
     against: Annotated[int | None, Query(ge=1, description="id of the baseline that scores are compared with")] = None,
     archived: Annotated[bool, Query(description="the rows of the archive instead of the table's")] = False,
+    group: Annotated[str, Query(max_length=100, examples=["encoder.model_type"], description="sum up by a field")] = "",
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_SIZE,
 ) -> View:
     asked = {item for part in show or [] for item in part.split(",")}
-    return View(sort, search.strip(), tuple(key for key in MORE if key in asked), against, archived, offset, limit)
+    return View(
+        sort,
+        search.strip(),
+        tuple(key for key in MORE if key in asked),
+        against,
+        archived,
+        group.strip(),
+        offset,
+        limit,
+    )
 
 
 ViewDep = Annotated[View, Depends(_view)]

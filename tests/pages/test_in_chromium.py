@@ -146,6 +146,12 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     page.get_by_role("link", name="Show them all").click()
     expect(page.locator("tbody td.num")).to_have_count(4)
 
+    page.get_by_label("Group by").fill("encoder.hidden_size")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("main section")).to_contain_text("By encoder.hidden_size")
+    fits(page, "board-grouped")
+    page.go_back()
+
     # rows that are ticked: a tag, the archive and back
     bar = page.locator("form[data-selection]")
     expect(bar).to_be_hidden()

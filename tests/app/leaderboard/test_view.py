@@ -198,3 +198,37 @@ def test_latex_escapes_what_means_something_there() -> None:
     text = write_latex([("50% of a_b & c", "", "0.5", "", "x")], ("valid 95%",))
     assert r"50\% of a\_b \& c" in text
     assert r"valid 95\%" in text
+
+
+def test_rows_by_a_field_of_their_config(client: TestClient) -> None:
+    contest_over_http(client)
+    for number, (rate, folds) in enumerate(((3e-5, True), (3e-5, True), (1e-4, False), (1e-4, False))):
+        config = {**TINY, "pretrain": None, "seed": number, "finetune": {"learning_rate": rate, "swap_at_test": folds}}
+        experiment_over_http(client, config=config)
+    with client.app.state.database.writing() as session:  # type: ignore[attr-defined]
+        import_table(session, "oppo", "| experiment | valid |\n|-|-|\n| elsewhere | 0.5 |\n")
+        for number, value in ((1, 0.8), (2, 0.83), (3, 0.7)):
+            row = {"experiment_id": number, "split": "valid", "metric": "roc_auc", "source": "run"}
+            session.add(Score(**row, value=value, created_at=clock(session)))
+
+    def groups(field: str, search: str = "") -> list[tuple[Any, ...]]:
+        answer = client.get("/api/v1/contests/oppo/leaderboard/groups", params={"group": field, "search": search})
+        assert answer.status_code == 200, answer.text
+        found = [(group["value"], group["rows"], group["valid"]) for group in answer.json()]
+        return [(value, rows, valid and (round(valid["value"], 6), valid["count"])) for value, rows, valid in found]
+
+    by_rate = groups("finetune.learning_rate")
+    assert by_rate == [(0.0001, 2, (0.7, 1)), (3e-05, 2, (0.815, 2)), (None, 1, (0.5, 1))]
+    assert groups("finetune.swap_at_test") == [(False, 2, (0.7, 1)), (True, 2, (0.815, 2)), (None, 1, (0.5, 1))]
+    assert [value for value, *_ in groups("seed")] == [0, 1, 2, 3, None]
+    assert groups("encoder.model_type", "valid>0.75") == [("bert", 2, (0.815, 2))]
+    full = client.get("/api/v1/contests/oppo/leaderboard/groups?group=finetune.learning_rate").json()
+    assert full[1]["valid"]["deviation"] == pytest.approx(0.03 / 2**0.5)
+    assert full[0]["valid"]["deviation"] is None
+    html = client.get("/contests/oppo?group=finetune.learning_rate").text
+    assert "0.81500 ± 0.02121" in html
+    assert 'value="encoder.model_type"' in html
+    for path in ("/contests/oppo", "/api/v1/contests/oppo/leaderboard/groups"):
+        refused = client.get(f"{path}?group=finetune.learning_rat")
+        assert refused.status_code == 422
+        assert "did you mean learning_rate" in refused.text
