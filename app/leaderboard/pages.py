@@ -61,10 +61,10 @@ def show(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Res
 @router.get("/contests/{slug}/rows")
 def rows(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The table's rows alone, for live.js."""
-    return page(request, "leaderboard/_rows.html", _context(session, slug, view))
+    return page(request, "leaderboard/_rows.html", _context(session, slug, view, summed_up=False))
 
 
-def _context(session: Session, slug: str, view: View, told: str = "") -> LeaderboardPage:
+def _context(session: Session, slug: str, view: View, told: str = "", *, summed_up: bool = True) -> LeaderboardPage:
     contest = contest_queries.contest(session, slug)
     ranking = exporting.page_of(session, contest, view, limit=view.limit, offset=view.offset)
     against = exporting.baseline(session, contest, view)
@@ -81,7 +81,9 @@ def _context(session: Session, slug: str, view: View, told: str = "") -> Leaderb
         workers=len(run_queries.workers_seen(session, clock(session) - WORKER_AWAY)),
         tags=experiment_queries.tags_in(session, contest.id),
         told=told,
-        groups=grouped(session, contest, view.group, search=view.search, archived=view.archived) if view.group else [],
+        groups=grouped(session, contest, view.group, search=view.search, archived=view.archived)
+        if view.group and summed_up
+        else [],
         fields=FIELDS,
     )
 

@@ -46,7 +46,8 @@ def apply(session: Session, contest: Contest, ids: list[int], action: str, tag: 
     chosen = queries.chosen(session, contest.id, ids)
     if action in {"tag", "untag"}:
         tag = service.checked_tag(tag)
-    act, outcome = _act(session, contest, action, tag), Outcome()
+    rows = ranked(session, contest, ids=[experiment.id for experiment in chosen], limit=len(chosen)).rows
+    act, outcome = _act(session, {row.id for row in rows if row.active}, action, tag), Outcome()
     for experiment in chosen:
         try:
             act(experiment)
@@ -56,11 +57,9 @@ def apply(session: Session, contest: Contest, ids: list[int], action: str, tag: 
     return outcome
 
 
-def _act(session: Session, contest: Contest, action: str, tag: str) -> Callable[[Experiment], None]:
-    """The action on one row. It changes nothing or all of it, and raises Conflict where there is nothing to do."""
-
-    def active(experiment: Experiment) -> bool:
-        return ranked(session, contest, ids=[experiment.id]).rows[0].active
+def _act(session: Session, active: set[int], action: str, tag: str) -> Callable[[Experiment], None]:
+    """The action on one row. It changes nothing or all of it, and raises Conflict where there is nothing to do.
+    `active`: ids of those that have not ended."""
 
     def put(experiment: Experiment) -> None:
         if not service.put_tag(session, experiment, tag):
@@ -71,7 +70,7 @@ def _act(session: Session, contest: Contest, action: str, tag: str) -> Callable[
             raise Conflict(f"it is not tagged {tag}")
 
     def archive(experiment: Experiment) -> None:
-        if active(experiment):
+        if experiment.id in active:
             raise Conflict("it has not ended: cancel it first")
         if not service.archive(session, experiment):
             raise Conflict("it is archived already")
@@ -81,7 +80,7 @@ def _act(session: Session, contest: Contest, action: str, tag: str) -> Callable[
             raise Conflict("it is not in the archive")
 
     def cancel(experiment: Experiment) -> None:
-        if not active(experiment):
+        if experiment.id not in active:
             raise Conflict("it has ended: there is nothing to cancel")
         runs.cancel_experiment(session, experiment)
 
