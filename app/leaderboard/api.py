@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.contests import queries as contest_queries
 from app.leaderboard import selection
 from app.leaderboard.exporting import page_of
-from app.leaderboard.queries import grouped
+from app.leaderboard.group_queries import grouped
 from app.leaderboard.view_api import ViewDep
 from app.security import member
 from app.web import SessionDep

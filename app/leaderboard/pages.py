@@ -15,7 +15,8 @@ from app.errors import Refused
 from app.experiments import queries as experiment_queries
 from app.leaderboard import exporting, selection
 from app.leaderboard.exporting import Line
-from app.leaderboard.queries import Group, Row, grouped
+from app.leaderboard.group_queries import Group, grouped
+from app.leaderboard.queries import Row
 from app.leaderboard.search import FIELDS
 from app.leaderboard.view import MORE, View
 from app.leaderboard.view_api import ViewDep

@@ -13,9 +13,8 @@ from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment, Score
-from app.leaderboard import filter_queries
 from app.leaderboard.filter_queries import condition
-from app.leaderboard.search import field_type, terms
+from app.leaderboard.search import terms
 from app.leaderboard.view import PAGE_SIZE
 from app.runs.models import Attempt, ExperimentRun, Run
 
@@ -78,26 +77,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Mean:
-    """Of a column's values: how many there are, and their deviation (None for one)."""
-
-    value: float
-    count: int
-    deviation: float | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that have one value in a field of the config; `value` is None where it has none."""
-
-    value: str | float | bool | None
-    rows: int
-    train: Mean | None
-    valid: Mean | None
-    online: Mean | None
-
-
-@dataclass(frozen=True)
 class Ranking:
     """One page of the table, how many rows the search finds, how many there are in all, and how many more lie in the
     archive (of the archive's table: how many don't)."""
@@ -125,7 +104,7 @@ def ranked(
 
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
-    query, columns, asked = _table(contest, search, archived=archived, ids=ids)
+    query, columns, asked = table(contest, search, archived=archived, ids=ids)
     away = Experiment.archived_at.is_not(None)
     of_contest = select(away, func.count()).where(Experiment.contest_id == contest.id).group_by(away)
     counts = {bool(key): count for key, count in session.execute(of_contest)}
@@ -140,40 +119,11 @@ def ranked(
     return Ranking(rows, total, everything, counts.get(not archived, 0))
 
 
-def grouped(session: Session, contest: Contest, field: str, *, search: str = "", archived: bool = False) -> list[Group]:
-    """The rows that a search finds, by the value of a field of their config; the largest group first. Rows that were
-    trained elsewhere have no config, and are one group. Raises Refused for a path that leads to no field."""
-    kind = field_type(f"group={field}", field)
-    query, columns, _ = _table(contest, search, archived=archived, ids=None)
-    value = filter_queries.field(field, kind).label("value")
-    sums = [
-        part
-        for split in SPLITS
-        for part in (func.count(columns[split]), func.sum(columns[split]), func.sum(columns[split] * columns[split]))
-    ]
-    query = query.with_only_columns(value, func.count(), *sums, maintain_column_froms=True).group_by(value)
-    found = [
-        Group(
-            int(key) if kind is int and key is not None else key,
-            rows,
-            *(_mean(*numbers[place : place + 3]) for place in range(0, len(numbers), 3)),
-        )
-        for key, rows, *numbers in session.execute(query)
-    ]
-    return sorted(found, key=lambda group: (-group.rows, str(group.value)))
-
-
-def _mean(count: int, total: float | None, squares: float | None) -> Mean | None:
-    if not count or total is None or squares is None:
-        return None
-    spread = max(0.0, squares - total * total / count)
-    return Mean(total / count, count, (spread / (count - 1)) ** 0.5 if count > 1 else None)
-
-
-def _table(
+def table(
     contest: Contest, search: str, *, archived: bool, ids: list[int] | None
 ) -> tuple[Select[Any], dict[str, ColumnElement[Any]], bool]:
-    """The rows as a query, the columns that can be sorted by, and whether the search asks for anything."""
+    """The rows as a query, the columns that can be sorted by, and whether the search asks for anything. For ranked, and
+    for group_queries."""
     states = _states().subquery()
     shown = {split: _latest(contest.metric, split).subquery(split) for split in SPLITS}
     status = case((Experiment.origin == "external", literal("finished")), else_=states.c.status)
