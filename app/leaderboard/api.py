@@ -114,7 +114,7 @@ class SelectionBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: list[int] = Field(min_length=1, max_length=1000, examples=[[3, 7]])
+    ids: list[selection.RowId] = Field(min_length=1, max_length=1000, examples=[[3, 7]])
     action: selection.Action
     tag: str = Field("", examples=["send"], description="for tag and untag")
 

@@ -96,7 +96,7 @@ def act_on_many(
     session: SessionDep,
     view: ViewDep,
     action: Annotated[str, Form()] = "",
-    ids: Annotated[list[int] | None, Form()] = None,
+    ids: Annotated[list[selection.RowId] | None, Form()] = None,
     tag: Annotated[str, Form()] = "",
 ) -> Response:
     """Do it to the ticked rows, and show the same view again, with what became of them."""

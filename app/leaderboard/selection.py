@@ -3,8 +3,9 @@ call it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
@@ -16,6 +17,8 @@ from app.runs import service as runs
 
 Action = Literal["tag", "untag", "archive", "restore", "cancel", "retry"]
 ACTIONS = get_args(Action)
+#: an id of a row; what a database holds no number for is none
+RowId = Annotated[int, Field(ge=1, lt=1 << 63)]
 #: what the page says of rows that are done
 DONE = {
     "tag": "tagged",

@@ -19,7 +19,7 @@ def _view(
     search: Annotated[
         str,
         Query(
-            max_length=500,
+            max_length=10_000,  # room for the numbers of many rows
             examples=["n-gram valid>=0.95 status:finished encoder.model_type:bert"],
             description="words of name or note, bounds, status, mark, tag, by, id, fields of config: all hold",
         ),

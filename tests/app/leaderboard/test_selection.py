@@ -118,6 +118,7 @@ def test_runs_by_rest(client: TestClient) -> None:
     act("tag", 1, tag="send")
     assert client.get("/api/v1/experiments/1").json()["tags"] == ["send"]
     for body in (
+        {"ids": [10**30], "action": "archive"},
         {"ids": [], "action": "tag"},
         {"ids": [1], "action": "burn"},
         {"ids": [1], "action": "tag", "tag": ""},
@@ -146,6 +147,9 @@ def test_the_form_shows_the_view_again_and_what_became_of_the_rows(client: TestC
     assert "2 tagged send." in html
     assert html.count('class="chip tag"') == 2
     assert post(ids=["2"], action="only", query="search=x&offset=200") == "/contests/oppo?search=id%3A2"
+    many = post(ids=[str(number) for number in range(1, 901)], action="only")
+    assert "showing 2 of 2" in client.get(many).text
+    assert client.post("/contests/oppo/selection", data={"ids": "9" * 30, "action": "archive"}).status_code == 422
     post(ids=["1"], action="archive")
     html = client.get("/contests/oppo").text
     assert "1 archived." in html
