@@ -35,8 +35,8 @@ from app.leaderboard import pages as leaderboard_pages
 from app.queue import Doorbell
 from app.request_log import RequestLog
 from app.runs import api as run_api
+from app.runs import curve_api, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
-from app.runs import queue_api, upload_api, worker_api
 from app.runs.sweeper import Sweeper
 from app.settings import Settings, load
 from app.storage import Storage
@@ -94,7 +94,18 @@ class LastingFiles(StaticFiles):
 
 
 def _routes(app: FastAPI) -> None:
-    for module in (health, contest_api, experiment_api, leaderboard_api, run_api, upload_api, queue_api, worker_api):
+    programs = (
+        health,
+        contest_api,
+        experiment_api,
+        leaderboard_api,
+        run_api,
+        curve_api,
+        upload_api,
+        queue_api,
+        worker_api,
+    )
+    for module in programs:
         app.include_router(module.router)
     html = (account_pages, contest_pages, experiment_form_pages, experiment_pages, run_pages, leaderboard_pages)
     for pages in html:

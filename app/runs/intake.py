@@ -1,12 +1,14 @@
 """Takes in what an attempt reports: events in order, each stored exactly once, each with its effect on the rows."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Refused
 from app.experiments import service as experiments
-from app.runs import graph, lifecycle, queries
+from app.runs import curve_service, graph, lifecycle, queries
 from app.runs.models import Attempt, Run, RunEvent
 from ml.contract.events import (
     Artifact,
@@ -62,33 +64,36 @@ def store(
         raise Refused(
             f"events {attempt.stored_events + 1} to {batch.first - 1} of run {run.id} are missing: send them first"
         )
+    new = []
     for number, event in enumerate(batch.events, start=batch.first):
         if number <= attempt.stored_events:
             continue
+        new.append((number, event, event.model_dump(mode="json")))
+    if new:  # by the table, not the class: a batch after an outage is long, and nobody needs the objects
+        row = {"attempt_id": attempt.id, "received_at": now}
+        rows = [{**row, "number": number, "type": event.type, "body": body} for number, event, body in new]
+        session.execute(insert(RunEvent.__table__), rows)  # type: ignore[arg-type]  # a table, typed as any clause
+    for number, event, body in new:
         if attempt.outcome:
             raise Refused(f"event {number} of run {run.id} comes after its last one")
-        session.add(
-            RunEvent(
-                attempt_id=attempt.id,
-                number=number,
-                type=event.type,
-                body=event.model_dump(mode="json"),
-                received_at=now,
-            )
-        )
-        attempt.stored_events = number
-        _apply(session, run, attempt, event, now)
+        if not isinstance(event, Progress):
+            attempt.stored_events = number
+            _apply(session, run, attempt, event, body, now)
+    if new:
+        attempt.stored_events = new[-1][0]
+    if told := [body for _, event, body in new if isinstance(event, Progress)]:
+        run.progress = told[-1]
+    if attempt.outcome or attempt.stored_events - attempt.drawn_events >= curve_service.PIECE:
+        session.flush()
+        curve_service.draw(session, attempt)
     session.flush()
     return EventAnswer(stored=attempt.stored_events, stop=run.cancel_requested and not attempt.outcome)
 
 
-def _apply(session: Session, run: Run, attempt: Attempt, event: Event, now: datetime) -> None:
-    body = event.model_dump(mode="json")
+def _apply(session: Session, run: Run, attempt: Attempt, event: Event, body: dict[str, Any], now: datetime) -> None:
     match event:
         case Started() | DataRead() | Measured() | Resumed() | Checkpointed() | Verified() | Evaluated():
             run.summary = {**({} if isinstance(event, Started) else run.summary or {}), event.type: body}
-        case Progress():
-            run.progress = body
         case Artifact():
             _require_uploaded(session, attempt, event)
         case Scored():

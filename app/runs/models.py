@@ -6,7 +6,17 @@ What was asked (Run) and a worker's try at it (Attempt) are two records: a run m
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
@@ -89,7 +99,10 @@ class ExperimentRun(Base):
 
 
 class Attempt(Base):
-    """A worker's try at a run: its own token, its lease, how many of its events are stored, and how it ended."""
+    """A worker's try at a run: its own token, its lease, how many of its events are stored, and how it ended.
+
+    The points of the first `drawn_events` events lie in curve pieces; those of later ones are read from the events.
+    """
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -107,6 +120,7 @@ class Attempt(Base):
     heartbeat_at: Mapped[datetime]
     lease_until: Mapped[datetime]
     stored_events: Mapped[int] = mapped_column(default=0)
+    drawn_events: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[str] = mapped_column(String(20), default="")
     reason: Mapped[str] = mapped_column(Text, default="")
     ended_at: Mapped[datetime | None]
@@ -122,6 +136,24 @@ class RunEvent(Base):
     type: Mapped[str] = mapped_column(String(20))
     body: Mapped[dict[str, Any]]
     received_at: Mapped[datetime]
+
+
+class CurvePiece(Base):
+    """Up to curve_service.PIECE consecutive points of an attempt's curve, as arrays (curves.packed).
+
+    `fine`: all of them; `coarse`: the lowest and highest of every few, before `fine`, which SQLite then need not read.
+    """
+
+    __tablename__ = "curve_pieces"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    series: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    points: Mapped[int]
+    first_step: Mapped[float] = mapped_column(Double)
+    last_step: Mapped[float] = mapped_column(Double)
+    coarse: Mapped[bytes] = mapped_column(LargeBinary)
+    fine: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Artifact(Base):
