@@ -31,16 +31,17 @@ from app.experiments import api as experiment_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.leaderboard import api as leaderboard_api
+from app.leaderboard import compare_api, compare_pages
 from app.leaderboard import pages as leaderboard_pages
 from app.queue import Doorbell
 from app.request_log import RequestLog
 from app.runs import api as run_api
-from app.runs import curve_api, queue_api, upload_api, worker_api
+from app.runs import curve_api, curve_pages, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
 from app.runs.sweeper import Sweeper
 from app.settings import Settings, load
 from app.storage import Storage
-from app.web import STATIC, page
+from app.web import STATIC, bokeh_files, page
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +85,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 class LastingFiles(StaticFiles):
-    """Our own static files; their address holds a version, so browsers keep them."""
+    """Files of ours and of Bokeh's: browsers keep those whose address holds a version, and ask about the others."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """As StaticFiles, with the header that makes it last."""
+        """As StaticFiles, with the header that says so."""
         response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        lasts = b"v=" in scope.get("query_string", b"")
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if lasts else "no-cache"
         return response
 
 
@@ -99,6 +101,7 @@ def _routes(app: FastAPI) -> None:
         contest_api,
         experiment_api,
         leaderboard_api,
+        compare_api,
         run_api,
         curve_api,
         upload_api,
@@ -107,10 +110,11 @@ def _routes(app: FastAPI) -> None:
     )
     for module in programs:
         app.include_router(module.router)
-    html = (account_pages, contest_pages, experiment_form_pages, experiment_pages, run_pages, leaderboard_pages)
-    for pages in html:
+    first = (account_pages, contest_pages, experiment_form_pages, experiment_pages)
+    for pages in (*first, run_pages, curve_pages, leaderboard_pages, compare_pages):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
+    app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")
     app.mount("/swagger", StaticFiles(packages=[(fastapi_offline.__name__, "static")]), name="swagger")
 
     @app.get("/docs", include_in_schema=False)

@@ -22,6 +22,8 @@ from app.settings import LOOPBACK_HOSTS, Settings
 
 _PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded")
 _CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+#: Bokeh puts its styles into the elements that it makes; scripts come from our own files all the same
+CHARTS_CSP = f"{_CSP}; style-src 'self' 'unsafe-inline'"
 #: Swagger UI's own page has an inline script and inline styles
 _DOCS_CSP = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 

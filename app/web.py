@@ -1,9 +1,11 @@
 """What every route needs: the session of the request, and rendering a page from its dataclass."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,20 +68,38 @@ def templates() -> Jinja2Templates:
     env.filters["bytes"] = in_bytes
     env.filters["plain_value"] = plain_value
     env.globals["static"] = static_url
+    env.globals["bokeh"] = bokeh_url
+    env.globals["zip"] = zip
     return Jinja2Templates(env=env)
 
 
-def page(request: Request, template: str, context: Any, status_code: int = 200) -> HTMLResponse:
+def page(
+    request: Request, template: str, context: Any, status_code: int = 200, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
     """Render `template` with the fields of a page dataclass."""
     values = {field.name: getattr(context, field.name) for field in fields(context)}
     values["signed_in"] = request.scope.get("session", {}).get("member", "")
-    return templates().TemplateResponse(request, template, values, status_code=status_code)
+    return templates().TemplateResponse(request, template, values, status_code=status_code, headers=headers)
 
 
 @cache
 def static_url(name: str) -> str:
     """Address of a file of ours; changes with its content, so that browsers may keep it for good."""
     return f"/static/{name}?v={(STATIC / name).stat().st_mtime_ns:x}"
+
+
+def bokeh_files() -> Path:
+    """Where its package keeps what browsers load; the package itself, which is large, is not imported."""
+    found = find_spec("bokeh")
+    assert found is not None  # noqa: S101 - pyproject.toml names it
+    assert found.submodule_search_locations  # noqa: S101 - a package
+    return Path(found.submodule_search_locations[0]) / "server" / "static" / "js"
+
+
+@cache
+def bokeh_url(name: str) -> str:
+    """Address of a file of Bokeh's."""
+    return f"/bokeh/{name}?v={version('bokeh')}"
 
 
 def ago(moment: datetime | None) -> str:

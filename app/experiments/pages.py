@@ -19,16 +19,18 @@ from app.leaderboard.queries import Row, ranked
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs import waiting
+from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.models import Artifact, Attempt, Run, RunEvent
 from app.runs.waiting import Line, Waiting
 from app.runs.worker_service import silent_for
-from app.security import member
+from app.security import CHARTS_CSP, member
 from app.submissions import service as submissions
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
 SHOWN_EVENTS = 40
+CHARTS = {"Content-Security-Policy": CHARTS_CSP}
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ExperimentPage:
     same_as: list[int]
     parent: Experiment | None
     changes: dict[str, tuple[Any, Any]]
+    charts: list[ChartGroup]
     score_key: str
     score_error: str
     score_typed: str
@@ -92,7 +95,7 @@ class EditPage:
 @router.get("/experiments/{experiment_id}")
 def show(request: Request, experiment_id: int, session: SessionDep) -> Response:
     """Scores, runs and config of one experiment."""
-    return page(request, "experiments/page.html", _page(session, experiment_id))
+    return page(request, "experiments/page.html", _page(session, experiment_id), headers=CHARTS)
 
 
 @router.get("/experiments/{experiment_id}/status")
@@ -153,6 +156,7 @@ def _page(session: Session, experiment_id: int, *, error: str = "", typed: str =
         same_as=[item for item in same if item != experiment.id],
         parent=queries.experiment(session, experiment.parent_id) if experiment.parent_id else None,
         changes=queries.changes_from_parent(session, experiment),
+        charts=chart_groups([item.run for item in view.runs]),
         score_key=str(uuid.uuid4()),
         score_error=error,
         score_typed=typed,
@@ -217,5 +221,6 @@ def post_score(
             "experiments/page.html",
             _page(session, experiment_id, error=error.message, typed=value),
             error.status,
+            headers=CHARTS,
         )
     return RedirectResponse(f"/experiments/{experiment_id}", 303)

@@ -102,6 +102,8 @@ def act_on_many(
     """Do it to the ticked rows, and show the same view again, with what became of them."""
     contest = contest_queries.contest(session, slug)
     back = view.query()
+    if action == "compare" and ids:
+        return RedirectResponse(f"/contests/{slug}/compare?ids={','.join(map(str, ids))}", 303)
     if action == "only" and ids:
         back = view.query(search=f"id:{','.join(map(str, ids))}", offset=0)
     else:

@@ -28,8 +28,11 @@ def points_of_events(session: Session, attempt: Attempt, after: int) -> dict[str
     return reader.points()
 
 
-def points_of_pieces(session: Session, attempt: Attempt, series: str, low: float, high: float) -> tuple[Points, int]:
-    """A curve's points in the pieces that reach into the window, and how many there are; of many the extremes only."""
+def points_of_pieces(
+    session: Session, attempt: Attempt, series: str, low: float, high: float, *, every: bool
+) -> tuple[Points, int]:
+    """A curve's points in the pieces that reach into the window, and how many there are; of many the extremes only,
+    unless `every` point is asked for."""
     inside = (
         CurvePiece.attempt_id == attempt.id,
         CurvePiece.series == series,
@@ -37,7 +40,7 @@ def points_of_pieces(session: Session, attempt: Attempt, series: str, low: float
         CurvePiece.last_step >= low,
     )
     count = session.scalar(select(func.coalesce(func.sum(CurvePiece.points), 0)).where(*inside)) or 0
-    blobs = select(CurvePiece.fine if count <= FINE_POINTS else CurvePiece.coarse).where(*inside)
+    blobs = select(CurvePiece.fine if every or count <= FINE_POINTS else CurvePiece.coarse).where(*inside)
     return unpacked(session.scalars(blobs.order_by(CurvePiece.number))), count
 
 

@@ -63,9 +63,11 @@ def curves(
     low: float | None = None,
     high: float | None = None,
     most: int = 1000,
+    every: bool = False,
 ) -> dict[str, Curve]:
     """These curves of a run between `low` and `high` of the x axis, each of at most about `most` points with every
-    peak among them. Those without points are left out. Raises Refused for a curve or an axis that there is not."""
+    peak among them, or of `every` point. Those without points are left out. Raises Refused for a curve or an axis that
+    there is not."""
     for name in series:
         _require("series", name, tuple(SERIES))
     _require("x", x, X_AXES)
@@ -73,8 +75,9 @@ def curves(
     axis = _axis(session, run, attempts, x)
     window = (-math.inf if low is None else axis.step(low), math.inf if high is None else axis.step(high))
     found = {}
-    for name, (points, total) in _read(session, attempts, series, *window).items():
-        shown = reduced(points.between(*window), most)
+    for name, (points, total) in _read(session, attempts, series, *window, every=every).items():
+        inside = points.between(*window)
+        shown = inside if every else reduced(inside, most)
         found[name] = Curve(axis.of(shown.steps).tolist(), shown.values.tolist(), total)
     return found
 
@@ -102,7 +105,7 @@ def cursor(session: Session, run: Run) -> tuple[int, int]:
 
 
 def _read(
-    session: Session, attempts: list[Attempt], series: list[str], low: float, high: float
+    session: Session, attempts: list[Attempt], series: list[str], low: float, high: float, *, every: bool = False
 ) -> dict[str, tuple[Points, int]]:
     """Of all attempts: what a later one did anew is taken from that one."""
     parts: dict[str, list[Points]] = {name: [] for name in series}
@@ -114,7 +117,7 @@ def _read(
             continue
         late = curve_queries.points_of_events(session, attempt, attempt.drawn_events)
         for name in series:
-            pieces, count = curve_queries.points_of_pieces(session, attempt, name, low, high)
+            pieces, count = curve_queries.points_of_pieces(session, attempt, name, low, high, every=every)
             fresh = late.get(name, Points(np.empty(0), np.empty(0)))
             parts[name].append(joined((pieces, fresh)).before(end))
             totals[name] += count + len(fresh)

@@ -132,6 +132,19 @@ def test_an_experiment_in_each_of_its_states(client: TestClient, carry: Carry) -
     shown(client, "/experiments/1", "cancelled")
 
 
+def test_the_numbers_of_a_chart(client: TestClient, carry: Carry) -> None:
+    contest_over_http(client)
+    run = experiment_over_http(client, config={**TINY, "pretrain": None})["runs"][0]["id"]
+    shown(client, f"/curves?run={run}&series=loss", "It told none")
+    carry(run, EVENTS)
+    shown(client, "/experiments/1", f"/curves?run={run}&amp;series=loss", "data-charts")
+    shown(client, f"/curves?run={run}&series=loss", "Showing 1 of 1 points", "0.6", "experiment 1")
+    shown(client, f"/curves?run={run}&series=loss&x=time", "hours")
+    assert client.get(f"/curves.csv?run={run}&series=loss").text == f"run,step,loss\n{run},3.0,0.6\n"
+    shown(client, "/curves?run=99", status=404)
+    shown(client, f"/curves?run={run}&series=lost", "is none of", status=422)
+
+
 def test_a_score_by_hand_and_a_wrong_one(client: TestClient) -> None:
     contest_over_http(client)
     experiment_over_http(client)
@@ -188,7 +201,14 @@ def test_what_people_type_is_text(client: TestClient) -> None:
     contest_over_http(client)
     evil = "<script>alert(1)</script>"
     experiment_over_http(client, name=evil, note=evil)
-    for path in ("/contests/oppo", "/experiments/1", "/experiments/1/edit", "/contests/oppo/rows"):
+    pages = (
+        "/contests/oppo",
+        "/experiments/1",
+        "/experiments/1/edit",
+        "/contests/oppo/rows",
+        "/contests/oppo/compare?ids=1",
+    )
+    for path in pages:
         assert evil not in shown(client, path, "&lt;script&gt;")
 
 

@@ -1,0 +1,101 @@
+"""HTML: experiments beside each other, and the pairs that two of them judge differently."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from app.contests import queries as contest_queries
+from app.contests.models import Contest
+from app.experiments import queries as experiment_queries
+from app.experiments.models import Experiment
+from app.leaderboard import flips as flipping
+from app.leaderboard.compare_api import SHOWN_PAIRS, Ids, numbers, two_of
+from app.leaderboard.comparing import Comparison, chart_data, compare
+from app.leaderboard.flips import Flips
+from app.leaderboard.selection import RowId
+from app.runs import queries as run_queries
+from app.runs.curve_pages import MOST_RUNS, ChartGroup, chart_groups
+from app.runs.models import Run
+from app.security import CHARTS_CSP, member
+from app.web import SessionDep, StorageDep, page
+from ml.contract.scores import METRICS, Metric
+
+router = APIRouter(dependencies=[Depends(member)])
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """leaderboard/compare.html. `everything`: fields that are the same in all are shown, too. `left_out` runs have no
+    curve here, since there are so many. `data`: what compare.js draws."""
+
+    contest: Contest
+    metric: Metric
+    comparison: Comparison
+    ids: str
+    everything: bool
+    same: int
+    charts: list[ChartGroup]
+    left_out: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PairsPage:
+    """leaderboard/pairs.html."""
+
+    contest: Contest
+    first: Experiment
+    second: Experiment
+    flips: Flips
+    offset: int
+    limit: int
+    others: Sequence[Experiment]
+
+
+@router.get("/contests/{slug}/compare")
+def show(request: Request, slug: str, session: SessionDep, ids: Ids, everything: bool = False) -> Response:
+    """Any number of experiments: what differs, curves over each other, and fields against scores."""
+    contest = contest_queries.contest(session, slug)
+    metric = METRICS[contest.metric]
+    comparison = compare(session, contest, numbers(ids), higher_is_better=metric.higher_is_better)
+    runs: dict[int, Run] = {}
+    labels: dict[int, list[str]] = {}
+    for experiment in comparison.experiments:
+        for run in run_queries.runs_of(session, experiment.id):
+            runs[run.id] = run
+            labels.setdefault(run.id, []).append(experiment.name)
+    charts = chart_groups(list(runs.values())[:MOST_RUNS], labels)
+    context = ComparePage(
+        contest=contest,
+        metric=metric,
+        comparison=comparison,
+        ids=ids,
+        everything=everything,
+        same=sum(not field.differs for field in comparison.fields),
+        charts=charts,
+        left_out=max(0, len(runs) - MOST_RUNS),
+        data=chart_data(comparison),
+    )
+    return page(request, "leaderboard/compare.html", context, headers={"Content-Security-Policy": CHARTS_CSP})
+
+
+@router.get("/contests/{slug}/compare/pairs")
+def show_pairs(
+    request: Request,
+    slug: str,
+    session: SessionDep,
+    storage: StorageDep,
+    first: RowId,
+    second: RowId,
+    ids: Annotated[str, Query(pattern=r"^(\d{1,18}(,\d{1,18})*)?$")] = "",
+    offset: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
+) -> Response:
+    """The pairs that flip between two experiments, worst first, and slices of the valid part."""
+    contest = contest_queries.contest(session, slug)
+    one, two = two_of(session, contest, first, second)
+    found = flipping.flips(session, storage, one, two, limit=SHOWN_PAIRS, offset=offset)
+    others = experiment_queries.chosen(session, contest.id, numbers(ids)) if ids else [one, two]
+    return page(request, "leaderboard/pairs.html", PairsPage(contest, one, two, found, offset, SHOWN_PAIRS, others))

@@ -1,0 +1,184 @@
+"""The pairs that two experiments judge differently, worst first, and how each does on slices of the valid part.
+
+Both predicted rows of one train file; the rows that both held out are compared, at the threshold 0.5.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from app.contests import queries as contest_queries
+from app.contests.models import ContestFile
+from app.errors import NotFound, Refused
+from app.experiments.models import Experiment
+from app.runs import queries as run_queries
+from app.storage import Storage
+from ml.contract.pair_file import PairFileLayout, PairRow, read_rows
+
+PREDICTIONS = "valid_predictions.tsv"
+#: how often the rarest token of a pair stands in the train file: ends of the slices
+RARE = (5, 50)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A pair of the train file (`line` of the file) that one of the two judges rightly and the other not."""
+
+    line: int
+    a: str
+    b: str
+    label: int
+    first: float
+    second: float
+
+    @property
+    def first_right(self) -> bool:
+        """Whether it is the first experiment that is right."""
+        return (self.first >= 0.5) == bool(self.label)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the valid pairs. AUC is None where all labels are the same."""
+
+    by: str
+    name: str
+    pairs: int
+    accuracy: tuple[float, float]
+    auc: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Flips:
+    """`common` rows were held out by both. `flips` are the shown ones of `total`."""
+
+    common: int
+    both_right: int
+    both_wrong: int
+    only_first: int
+    only_second: int
+    total: int
+    flips: list[Flip]
+    slices: list[Slice]
+
+
+def flips(
+    session: Session, storage: Storage, first: Experiment, second: Experiment, *, limit: int = 50, offset: int = 0
+) -> Flips:
+    """Compare two experiments pair by pair. Raises Refused when they have no rows in common or a file is missing."""
+    if first.train_file_id is None or first.train_file_id != second.train_file_id:
+        raise Refused(
+            f"experiments {first.id} and {second.id} were trained on different files: their pairs can't be compared"
+        )
+    file = contest_queries.file_by_id(session, first.train_file_id)
+    one, two = (_predictions(session, storage, experiment) for experiment in (first, second))
+    rows, of_one, of_two = np.intersect1d(one[0], two[0], assume_unique=True, return_indices=True)
+    if not len(rows):
+        raise Refused(f"experiments {first.id} and {second.id} held out different rows: none is in both valid parts")
+    labels, p, q = one[1][of_one], one[2][of_one], two[2][of_two]
+    texts, counts = _texts(storage.path(file.sha256), file, rows)
+    right = ((p >= 0.5) == labels, (q >= 0.5) == labels)
+    flipped = np.flatnonzero(right[0] != right[1])
+    worst = flipped[np.argsort(-np.abs(p - q)[flipped], kind="stable")]
+    shown = [
+        Flip(texts[i].line, texts[i].a, texts[i].b, int(labels[i]), float(p[i]), float(q[i]))
+        for i in worst[offset : offset + limit].tolist()
+    ]
+    return Flips(
+        common=len(rows),
+        both_right=int((right[0] & right[1]).sum()),
+        both_wrong=int((~right[0] & ~right[1]).sum()),
+        only_first=int((right[0] & ~right[1]).sum()),
+        only_second=int((~right[0] & right[1]).sum()),
+        total=len(flipped),
+        flips=shown,
+        slices=_slices(texts, counts, labels, p, q, ids=_is_ids(file)),
+    )
+
+
+def _predictions(session: Session, storage: Storage, experiment: Experiment) -> tuple[NDArray[Any], ...]:
+    """Row numbers, labels and probabilities of an experiment's valid part."""
+    run = run_queries.final_run(session, experiment.id)
+    files = {item.name: item for item in run_queries.artifacts_of(session, run)} if run else {}
+    if PREDICTIONS not in files:
+        raise NotFound(
+            f"experiment {experiment.id} ({experiment.name}) has no {PREDICTIONS}: it has not finished, or was trained "
+            "elsewhere"
+        )
+    path = storage.path(files[PREDICTIONS].sha256)
+    found = np.loadtxt(path, delimiter="\t", ndmin=2) if path.stat().st_size else np.empty((0, 3))
+    return found[:, 0].astype(np.int64), found[:, 1] == 1, found[:, 2]
+
+
+def _is_ids(file: ContestFile) -> bool:
+    return bool(file.report["looks_like"] == "ids")
+
+
+def _texts(path: Path, file: ContestFile, rows: NDArray[np.int64]) -> tuple[list[PairRow], Counter[str]]:
+    """The pairs of these rows, and how often each token stands in the file."""
+    layout = PairFileLayout.model_validate(file.layout)
+    wanted, found, number = set(rows.tolist()), [], 0
+    for row in read_rows(path, layout, "train"):
+        if isinstance(row, PairRow):
+            if number in wanted:
+                found.append(row)
+            number += 1
+    return found, _counts(path, layout.model_dump_json(), _is_ids(file))
+
+
+@lru_cache(maxsize=4)  # a file never changes: its path is its hash
+def _counts(path: Path, layout: str, ids: bool) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for row in read_rows(path, PairFileLayout.model_validate_json(layout), "train"):
+        if isinstance(row, PairRow):
+            counts.update(_tokens(row.a, ids) + _tokens(row.b, ids))
+    return counts
+
+
+def _tokens(text: str, ids: bool) -> list[str]:
+    return text.split() if ids else [letter for letter in text if not letter.isspace()]
+
+
+def _slices(
+    texts: list[PairRow],
+    counts: Counter[str],
+    labels: NDArray[np.bool_],
+    p: NDArray[np.float64],
+    q: NDArray[np.float64],
+    *,
+    ids: bool,
+) -> list[Slice]:
+    sides = [(_tokens(row.a, ids), _tokens(row.b, ids)) for row in texts]
+    lengths = np.array([len(a) + len(b) for a, b in sides])
+    overlaps = np.array([len(set(a) & set(b)) / max(1, len(set(a) | set(b))) for a, b in sides])
+    rarest = np.array([min((counts[token] for token in a + b), default=0) for a, b in sides])
+    unit = "tokens" if ids else "characters"
+    short, long = np.quantile(lengths, (1 / 3, 2 / 3)).round().astype(int)
+    few, many = RARE
+    parts = [
+        ("length", f"up to {short} {unit}", lengths <= short),
+        ("length", f"{short + 1} to {long}", (lengths > short) & (lengths <= long)),
+        ("length", f"more than {long}", lengths > long),
+        ("overlap", "under 1/3 of the tokens shared", overlaps < 1 / 3),
+        ("overlap", "1/3 to 2/3", (overlaps >= 1 / 3) & (overlaps < 2 / 3)),
+        ("overlap", "2/3 or more", overlaps >= 2 / 3),
+        ("rarest token", f"in the file {few} times or less", rarest <= few),
+        ("rarest token", f"{few + 1} to {many} times", (rarest > few) & (rarest <= many)),
+        ("rarest token", f"more than {many} times", rarest > many),
+    ]
+    return [_slice(by, name, labels[part], p[part], q[part]) for by, name, part in parts if part.any()]
+
+
+def _slice(by: str, name: str, labels: NDArray[np.bool_], p: NDArray[np.float64], q: NDArray[np.float64]) -> Slice:
+    from sklearn.metrics import roc_auc_score  # a second to import, and few web processes ever come here
+
+    both = bool(labels.any() and not labels.all())
+    accuracy = (float(((p >= 0.5) == labels).mean()), float(((q >= 0.5) == labels).mean()))
+    auc = (float(roc_auc_score(labels, p)), float(roc_auc_score(labels, q))) if both else None
+    return Slice(by, name, len(labels), accuracy, auc)
