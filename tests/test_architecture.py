@@ -66,7 +66,7 @@ ALLOWED = {
             "httpx2",
             "fastapi_offline",
         ),
-        *("prometheus_client", "pythonjsonlogger"),
+        *("prometheus_client", "pythonjsonlogger", "pydantic_core"),
     },
 }
 

@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    PrimaryKeyConstraint,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
@@ -17,7 +27,11 @@ class Experiment(Base):
     """
 
     __tablename__ = "experiments"
-    __table_args__ = (CheckConstraint("origin IN ('pairboard', 'external')", name="origin_known"),)
+    __table_args__ = (
+        CheckConstraint("origin IN ('pairboard', 'external')", name="origin_known"),
+        # a row is long, for its config: what the table counts and orders by is read from here
+        Index("ix_experiments_table", "contest_id", "archived_at", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     contest_id: Mapped[int] = mapped_column(ForeignKey("contests.id"), index=True)
@@ -45,10 +59,28 @@ class ExperimentTag(Base):
     tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
 
 
+class ExperimentField(Base):
+    """A field of a config, so that the table is searched and summed up by it without reading ten thousand configs.
+    Written with the experiment, whose config never changes. `number`: of a number, and 1 or 0 of a switch."""
+
+    __tablename__ = "experiment_fields"
+    __table_args__ = (
+        PrimaryKeyConstraint("contest_id", "name", "experiment_id", postgresql_include=["text", "number"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    contest_id: Mapped[int] = mapped_column(ForeignKey("contests.id"))
+    name: Mapped[str] = mapped_column(String(80))
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    text: Mapped[str] = mapped_column(Text)
+    number: Mapped[float | None] = mapped_column(Double)
+
+
 class Score(Base):
     """One number of one split. Append-only for online; a run's own score is replaced by its later attempt's.
 
     `low` and `high` are the ends of its 95% interval; `members` what each fold or fused experiment scored by itself.
+    `latest`: no later one of this experiment, split and metric stands; the table shows these.
     `text` keeps a number as a person typed it (0.877030), `uncertain` the question mark behind it (0.8?).
     The range check refuses NaN and infinity on both databases: SQLite stores NaN as NULL, Postgres ranks it highest.
     """
@@ -60,6 +92,15 @@ class Score(Base):
         UniqueConstraint("run_id", "split", "metric"),
         UniqueConstraint("experiment_id", "idempotency_key"),
         Index("ix_scores_experiment_split_metric", "experiment_id", "split", "metric"),
+        Index(
+            "ix_scores_latest",
+            "experiment_id",
+            "metric",
+            "split",
+            "value",
+            sqlite_where=text("latest"),
+            postgresql_where=text("latest"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -67,6 +108,7 @@ class Score(Base):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     split: Mapped[str] = mapped_column(String(10))
     metric: Mapped[str] = mapped_column(String(20))
+    latest: Mapped[bool] = mapped_column(default=True)
     value: Mapped[float] = mapped_column(Double)
     low: Mapped[float | None] = mapped_column(Double)
     high: Mapped[float | None] = mapped_column(Double)

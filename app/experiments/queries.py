@@ -67,6 +67,12 @@ def scores_of(session: Session, experiment_ids: Sequence[int]) -> Sequence[Score
     return session.scalars(select(Score).where(Score.experiment_id.in_(experiment_ids)).order_by(Score.id)).all()
 
 
+def latest_scores(session: Session, experiment_id: int, split: str, metric: str) -> Sequence[Score]:
+    """The score that the table shows: one, or none."""
+    of = select(Score).where(Score.experiment_id == experiment_id, Score.split == split, Score.metric == metric)
+    return session.scalars(of.where(Score.latest)).all()
+
+
 def score_by_key(session: Session, experiment_id: int, key: str) -> Score | None:
     """The score that was posted under this idempotency key."""
     return session.scalar(select(Score).where(Score.experiment_id == experiment_id, Score.idempotency_key == key))

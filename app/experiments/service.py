@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from pydantic import ValidationError
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.config_errors import field_errors
@@ -12,9 +13,9 @@ from app.contests.models import Contest, ContestFile
 from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments import queries, relatives
-from app.experiments.models import Experiment, ExperimentTag, Score
+from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
 from ml.contract.events import Scored
-from ml.contract.experiment import ExperimentConfig, merge
+from ml.contract.experiment import ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
 from ml.contract.presets import preset
 
@@ -94,7 +95,26 @@ def create(
     )
     session.add(experiment)
     session.flush()
+    add_fields(session, experiment)
     return experiment
+
+
+def add_fields(session: Session, experiment: Experiment) -> None:
+    """The rows by which the table is searched for a new experiment's config; null is no value."""
+    found = []
+    for name, value in flat(experiment.config or {}).items():
+        if value is not None:
+            number = float(value) if isinstance(value, bool | int | float) else None
+            row = {"contest_id": experiment.contest_id, "name": name, "experiment_id": experiment.id}
+            found.append({**row, "text": field_text(value), "number": number})
+    session.execute(insert(ExperimentField.__table__), found)  # type: ignore[arg-type]  # a table, typed as a clause
+
+
+def field_text(value: Any) -> str:
+    """A value of a config as the table is searched for it: true, 3, 0.0005, bert, or 0.7, 0.2, 0.1."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(map(field_text, value)) if isinstance(value, list) else str(value)
 
 
 def _file(session: Session, contest: Contest, kind: str, file_id: int | None) -> ContestFile | None:
@@ -179,16 +199,25 @@ def checked_name(name: str) -> str:
     return name
 
 
+def add_score(session: Session, score: Score) -> None:
+    """One more score; it is the latest of its experiment, split and metric from now on."""
+    for earlier in queries.latest_scores(session, score.experiment_id, score.split, score.metric):
+        earlier.latest = False
+    session.add(score)
+
+
 def record_run_scores(session: Session, experiment_id: int, run_id: int, scored: Scored) -> None:
     """A run's own scores: a later attempt's replace an earlier one's, so that they stand once."""
     split = scored.split
+    session.refresh(queries.experiment(session, experiment_id), with_for_update=True)  # one writer of its latest scores
     standing = {(score.split, score.metric): score for score in queries.scores_of_run(session, run_id)}
     now = clock(session)  # asked before a row is added: the question would flush a half-filled one
     for metric, value in scored.scores.model_dump().items():
         score = standing.get((split, metric))
         if score is None:
             score = Score(experiment_id=experiment_id, run_id=run_id, split=split, metric=metric, source="run")
-            session.add(score)
+            score.value, score.created_at = value, now
+            add_score(session, score)
         score.value, score.created_at = value, now
         if metric == "roc_auc" and scored.interval:
             score.low, score.high = scored.interval

@@ -3,7 +3,7 @@
 Called by compare_pages and compare_api.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.errors import FieldError, Refused
 from app.experiments import queries
 from app.experiments.models import Experiment
 from app.leaderboard.queries import SPLITS, Row, ranked
-from ml.contract.experiment import ExperimentConfig, upgrade
+from ml.contract.experiment import ExperimentConfig, flat, upgrade
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,6 @@ def compare(session: Session, contest: Contest, ids: list[int], *, higher_is_bet
     rows = [found[experiment.id] for experiment in experiments]
     configs = [flat(upgrade(item.config).model_dump(mode="json")) if item.config else None for item in experiments]
     return Comparison(experiments, rows, _fields(configs), _best(rows, higher_is_better=higher_is_better))
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by their dotted path; a part that is left out is one field, None."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}.{key}": item for key, item in value.items()}
-        elif name != "version":
-            found[name] = value
-    return found
 
 
 def _fields(configs: list[dict[str, Any] | None]) -> list[FieldRow]:

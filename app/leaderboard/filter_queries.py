@@ -5,17 +5,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, not_, or_, select
 
-from app.experiments.models import Experiment, ExperimentTag
+from app.contests.models import Contest
+from app.experiments.models import Experiment, ExperimentField, ExperimentTag
 from app.leaderboard.search import NUMBERS, RELATIONS, Term
 
 
-def condition(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+def condition(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
     """What rows must fulfil. One without the value fulfils neither `valid>0.9` nor `valid<0.9`, but `-valid>0`."""
-    held = _held(term, columns)
+    held = _held(term, contest, columns)
     return not_(held.is_(True)) if term.negated else held
 
 
-def _held(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
     compare = RELATIONS[term.relation]
     if term.name in NUMBERS:
         return _is(compare(columns[term.name], term.value))
@@ -29,7 +30,11 @@ def _held(term: Term, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElemen
     if term.name in {"mark", "tag", "by", "id"}:
         there = _has(term.name, str(term.value))
         return there if term.relation != "!=" else not_(there)
-    return _is(compare(field(term.name, type(term.value)), term.value))
+    fields = ExperimentField
+    number = isinstance(term.value, bool | int | float)
+    value = compare(fields.number, float(term.value)) if number else compare(fields.text, term.value)
+    there = and_(fields.contest_id == contest.id, fields.name == term.name, value)
+    return Experiment.id.in_(select(fields.experiment_id).where(there))
 
 
 def _has(name: str, value: str) -> ColumnElement[bool]:
@@ -43,15 +48,4 @@ def _has(name: str, value: str) -> ColumnElement[bool]:
 def _is(comparison: Any) -> ColumnElement[bool]:
     """Columns are typed as anything, and so are comparisons of them."""
     made: ColumnElement[bool] = comparison
-    return made
-
-
-def field(path: str, kind: type) -> ColumnElement[Any]:
-    """A field of the config, as truth, number or text."""
-    at = Experiment.config[tuple(path.split("."))]
-    made: ColumnElement[Any] = at.as_string()
-    if kind is bool:
-        made = at.as_boolean()
-    elif kind in {int, float}:
-        made = at.as_float()
     return made

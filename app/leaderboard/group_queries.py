@@ -1,14 +1,15 @@
 """The table's rows summed up by a field of their config: how many, mean and deviation of each column."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import and_, func
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
-from app.leaderboard import filter_queries
+from app.experiments.models import Experiment, ExperimentField
 from app.leaderboard.queries import SPLITS, table
-from app.leaderboard.search import field_type
+from app.leaderboard.search import field_type, terms
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,35 @@ def grouped(session: Session, contest: Contest, field: str, *, search: str = "",
     """The rows that a search finds, by the value of a field of their config; the largest group first. Rows that were
     trained elsewhere have no config, and are one group. Raises Refused for a path that leads to no field."""
     kind = field_type(f"group={field}", field)
-    query, columns, _ = table(contest, search, archived=archived, ids=None)
-    value = filter_queries.field(field, kind).label("value")
+    query, columns = table(contest, terms(search), archived=archived, ids=None, also=SPLITS)
+    of_field = and_(
+        ExperimentField.contest_id == contest.id,
+        ExperimentField.name == field,
+        ExperimentField.experiment_id == Experiment.id,
+    )
+    query, value = query.outerjoin(ExperimentField, of_field), ExperimentField.text.expression
     sums = [
         part
         for split in SPLITS
         for part in (func.count(columns[split]), func.sum(columns[split]), func.sum(columns[split] * columns[split]))
     ]
-    query = query.with_only_columns(value, func.count(), *sums, maintain_column_froms=True).group_by(value)
+    asked: list[Any] = [value, func.count(), *sums]
+    query = query.with_only_columns(*asked, maintain_column_froms=True).group_by(value)
     found = [
         Group(
-            int(key) if kind is int and key is not None else key,
+            _as(kind, key),
             rows,
             *(_mean(*numbers[place : place + 3]) for place in range(0, len(numbers), 3)),
         )
         for key, rows, *numbers in session.execute(query)
     ]
     return sorted(found, key=lambda group: (-group.rows, str(group.value)))
+
+
+def _as(kind: type, text: str | None) -> str | float | bool | None:
+    if text is None or kind is str:
+        return text
+    return text == "true" if kind is bool else float(text) if kind is float else int(text)
 
 
 def _mean(count: int, total: float | None, squares: float | None) -> Mean | None:

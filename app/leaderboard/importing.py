@@ -140,7 +140,8 @@ def _checked(contest: Contest, row: NoteRow, split: str, cell: Cell, result: Imp
 
 
 def _add(session: Session, contest: Contest, experiment_id: int, split: str, cell: Cell, value: float) -> None:
-    session.add(
+    experiments.add_score(
+        session,
         Score(
             experiment_id=experiment_id,
             split=split,
@@ -151,7 +152,7 @@ def _add(session: Session, contest: Contest, experiment_id: int, split: str, cel
             note=cell.remark,
             source="import",
             created_at=clock(session),
-        )
+        ),
     )
     session.flush()
 

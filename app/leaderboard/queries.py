@@ -1,6 +1,7 @@
 """The comparison table: experiment | train | valid | online. A query, never a second table."""
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from app.errors import FieldError, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment, Score
 from app.leaderboard.filter_queries import condition
-from app.leaderboard.search import terms
+from app.leaderboard.search import Term, terms
 from app.leaderboard.view import PAGE_SIZE
 from app.runs.models import Attempt, ExperimentRun, Run
 
@@ -104,55 +105,87 @@ def ranked(
 
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
-    query, columns, asked = table(contest, search, archived=archived, ids=ids)
+    asked = terms(search)
     away = Experiment.archived_at.is_not(None)
     of_contest = select(away, func.count()).where(Experiment.contest_id == contest.id).group_by(away)
     counts = {bool(key): count for key, count in session.execute(of_contest)}
     everything = counts.get(archived, 0)
-    counted = query.with_only_columns(func.count(), maintain_column_froms=True)
-    total = (session.scalar(counted) or 0) if asked else everything
-    found = session.execute(query.order_by(*_order(sort, columns)).limit(limit).offset(offset)).all()
-    runs = _runs(session, [item for row in found for item in (row.running_id, row.ended_badly_id) if item])
-    shown_ids = [row[0].id for row in found]
-    hours, tags = _hours(session, shown_ids), experiment_queries.tags_of(session, shown_ids)
-    rows = [_row(list(row), runs, hours, tags) for row in found]
-    return Ranking(rows, total, everything, counts.get(not archived, 0))
+    keys = {part.strip().removeprefix("-") for part in (sort or "-id").split(",")}
+    query, columns = table(contest, asked, archived=archived, ids=ids, also=keys)
+    query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
+    found = session.execute(query.add_columns(func.count().over()) if asked else query).all()
+    total = everything
+    if asked:
+        total = found[0][1] if found else _count(session, contest, asked, archived=archived, ids=ids, offset=offset)
+    return Ranking(_rows(session, contest, [row[0] for row in found]), total, everything, counts.get(not archived, 0))
+
+
+def _count(
+    session: Session, contest: Contest, asked: list[Term], *, archived: bool, ids: list[int] | None, offset: int
+) -> int:
+    """How many rows a search finds, of which none is on this page."""
+    if not offset:
+        return 0
+    query, _ = table(contest, asked, archived=archived, ids=ids)
+    return session.scalar(query.with_only_columns(func.count(), maintain_column_froms=True)) or 0
 
 
 def table(
-    contest: Contest, search: str, *, archived: bool, ids: list[int] | None
-) -> tuple[Select[Any], dict[str, ColumnElement[Any]], bool]:
-    """The rows as a query, the columns that can be sorted by, and whether the search asks for anything. For ranked, and
-    for group_queries."""
-    states = _states().subquery()
-    shown = {split: _latest(contest.metric, split).subquery(split) for split in SPLITS}
-    status = case((Experiment.origin == "external", literal("finished")), else_=states.c.status)
-    query = (
-        select(Experiment, status.label("status"), states.c.running_id, states.c.ended_badly_id)
-        .outerjoin(states, states.c.experiment_id == Experiment.id)
-        .where(Experiment.contest_id == contest.id)
-    )
-    scores = {}
-    for split, latest in shown.items():
-        scores[split] = aliased(Score, name=f"{split}_score")
-        query = query.outerjoin(latest, latest.c.experiment_id == Experiment.id)
-        query = query.outerjoin(scores[split], scores[split].id == latest.c.score_id)
-        query = query.add_columns(scores[split], func.coalesce(latest.c.count, 0))
-    away = Experiment.archived_at.is_not(None)
-    query = query.where(Experiment.id.in_(ids) if ids is not None else away == archived)
+    contest: Contest, asked: list[Term], *, archived: bool, ids: list[int] | None, also: Collection[str] = ()
+) -> tuple[Select[Any], dict[str, ColumnElement[Any]]]:
+    """The ids of the rows that a search finds as a query, and its columns: those that the search needs, those asked
+    for in `also`, and no others, since each is a join with everything. For ranked, and for group_queries."""
+    needed = {term.name for term in asked} | set(also)
+    needed |= {"train", "valid"} if "gap" in needed else set()
+    query = select(Experiment.id).where(Experiment.contest_id == contest.id)
     columns: dict[str, ColumnElement[Any]] = {
         "name": Experiment.name.expression,
-        "status": status,
         "by": Experiment.made_by.expression,
         "created": Experiment.created_at.expression,
         "id": Experiment.id.expression,
-        **{split: score.value.expression for split, score in scores.items()},
     }
-    columns["gap"] = columns["train"] - columns["valid"]
-    asked = terms(search)
+    for split in SPLITS:
+        if split in needed:
+            score = aliased(Score, name=f"{split}_score")
+            query = query.outerjoin(score, _is_latest(score, Experiment.id, contest.metric, split))
+            columns[split] = score.value.expression
+    if "gap" in needed:
+        columns["gap"] = columns["train"] - columns["valid"]
+    if "status" in needed:
+        unfinished = _unfinished().subquery()
+        query = query.outerjoin(unfinished, unfinished.c.experiment_id == Experiment.id)
+        columns["status"] = func.coalesce(unfinished.c.status, literal("finished"))
+    away = Experiment.archived_at.is_not(None) if archived else Experiment.archived_at.is_(None)
+    query = query.where(Experiment.id.in_(ids) if ids is not None else away)
     for term in asked:
-        query = query.where(condition(term, columns))
-    return query, columns, bool(asked)
+        query = query.where(condition(term, contest, columns))
+    return query, columns
+
+
+def _is_latest(score: Any, experiment_id: Any, metric: str, split: str) -> ColumnElement[bool]:
+    return and_(score.experiment_id == experiment_id, score.metric == metric, score.split == split, score.latest)
+
+
+def _rows(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
+    """These experiments with all that is shown of them, in this order."""
+    experiments = {item.id: item for item in session.scalars(select(Experiment).where(Experiment.id.in_(ids)))}
+    states = {state.experiment_id: state for state in session.execute(_unfinished(ids))}
+    runs = _runs(session, [item for state in states.values() for item in state[2:] if item])
+    scores = _scores(session, contest, ids)
+    hours, tags = _hours(session, ids), experiment_queries.tags_of(session, ids)
+    return [_row(experiments[number], states.get(number), runs, scores, hours, tags) for number in ids]
+
+
+def _scores(session: Session, contest: Contest, ids: list[int]) -> dict[tuple[int, str], tuple[Score, int]]:
+    """By experiment and split: the latest score, and how many there are."""
+    found: dict[tuple[int, str], tuple[Score, int]] = {}
+    query = select(Score).where(Score.experiment_id.in_(ids), Score.metric == contest.metric).order_by(Score.id)
+    for score in session.scalars(query):
+        key = (score.experiment_id, score.split)
+        before = found.get(key)
+        standing = score if before is None or score.latest else before[0]
+        found[key] = (standing, before[1] + 1 if before else 1)
+    return found
 
 
 def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
@@ -171,8 +204,8 @@ def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElem
     return [*order, Experiment.id.desc() if first_falls else Experiment.id.asc()]
 
 
-def _states() -> Select[Any]:
-    """An experiment's status from its runs': the worst that happened, else what goes on, else finished."""
+def _unfinished(ids: list[int] | None = None) -> Select[Any]:
+    """Of experiments with a run that has not finished: the worst that happened, else what goes on. Few have one."""
 
     def any_of(status: str) -> ColumnElement[int]:
         return func.max(case((Run.status == status, 1), else_=0))
@@ -181,28 +214,20 @@ def _states() -> Select[Any]:
         (any_of("failed") == 1, literal("failed")),
         (any_of("cancelled") == 1, literal("cancelled")),
         (any_of("running") == 1, literal("running")),
-        (any_of("queued") == 1, literal("queued")),
-        else_=literal("finished"),
+        else_=literal("queued"),
     )
-    return (
+    query = (
         select(
             ExperimentRun.experiment_id,
             status.label("status"),
             func.max(case((Run.status == "running", Run.id))).label("running_id"),
-            func.min(case((Run.status.in_(("failed", "cancelled", "queued")), Run.id))).label("ended_badly_id"),
+            func.min(case((Run.status != "running", Run.id))).label("ended_badly_id"),
         )
         .join(Run, Run.id == ExperimentRun.run_id)
+        .where(Run.status.in_(("failed", "cancelled", "running", "queued")))
         .group_by(ExperimentRun.experiment_id)
     )
-
-
-def _latest(metric: str, split: str) -> Select[int, int, int]:
-    """Of each experiment the latest score of a split: online is append-only, a correction is a later one."""
-    return (
-        select(Score.experiment_id, func.max(Score.id).label("score_id"), func.count().label("count"))
-        .where(and_(Score.metric == metric, Score.split == split))
-        .group_by(Score.experiment_id)
-    )
+    return query if ids is None else query.where(ExperimentRun.experiment_id.in_(ids))
 
 
 def _runs(session: Session, ids: list[int]) -> dict[int, Run]:
@@ -222,17 +247,24 @@ def _hours(session: Session, ids: list[int]) -> dict[int, float]:
     return hours
 
 
-def _row(found: list[Any], runs: dict[int, Run], hours: dict[int, float], tags: dict[int, list[str]]) -> Row:
-    experiment, status, running_id, waiting_id, *pairs = found
-    running, waiting = runs.get(running_id), runs.get(waiting_id)
-    train, valid, online = (_shown(score, count) for score, count in zip(pairs[::2], pairs[1::2], strict=True))
+def _row(
+    experiment: Experiment,
+    state: Any,
+    runs: dict[int, Run],
+    scores: dict[tuple[int, str], tuple[Score, int]],
+    hours: dict[int, float],
+    tags: dict[int, list[str]],
+) -> Row:
+    running = runs.get(state.running_id) if state else None
+    waiting = runs.get(state.ended_badly_id) if state else None
+    train, valid, online = (_shown(*scores.get((experiment.id, split), (None, 0))) for split in SPLITS)
     return Row(
         id=experiment.id,
         name=experiment.name,
         note=experiment.note,
         origin=experiment.origin,
         created_at=experiment.created_at,
-        status=status or "queued",
+        status=state.status if state else "finished",
         progress=running.progress if running else None,
         reason=waiting.reason if waiting else "",
         cancelling=bool(running and running.cancel_requested),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-PAGE_SIZE = 200
+PAGE_SIZE = 100
 #: columns beside train, valid and online: key -> (title, title in Chinese, what it says)
 MORE = {
     "gap": ("gap", "差距", "train minus valid: how much it has learnt by heart"),

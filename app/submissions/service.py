@@ -8,6 +8,7 @@ from app.contests import queries as contest_queries
 from app.db import clock
 from app.errors import Conflict, FieldError, Refused
 from app.experiments import queries
+from app.experiments import service as experiments
 from app.experiments.models import Experiment, Score
 from ml.contract.scores import METRICS
 
@@ -67,6 +68,6 @@ def post_online_score(
         idempotency_key=key,
         created_at=clock(session),
     )
-    session.add(row)
+    experiments.add_score(session, row)
     session.flush()
     return row, True

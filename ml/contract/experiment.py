@@ -172,6 +172,17 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a stored config by their dotted path, without the version; a part that is left out is one, None."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": item for key, item in value.items()}
+        elif name != "version":
+            found[name] = value
+    return found
+
+
 def differences(base: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Dotted fields in which two stored configs differ: (in base, in other); a group that is absent counts as null."""
     found: dict[str, tuple[Any, Any]] = {}

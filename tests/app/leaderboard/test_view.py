@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from app.contests.models import Contest
 from app.db import clock
 from app.errors import Refused
+from app.experiments import service as experiments
 from app.experiments.models import Experiment, Score
 from app.leaderboard.importing import import_table
 from app.leaderboard.queries import ranked
@@ -78,12 +79,12 @@ def test_fields_of_the_config_and_marks(session: Session, contest: Contest) -> N
     ]
     for number, config in enumerate(configs):
         marks = {"leaking": "split by row"} if number else {}
-        session.add(
-            Experiment(
-                contest_id=contest.id, name=f"own {number}", config=config, marks=marks, created_at=clock(session)
-            )
+        row = Experiment(
+            contest_id=contest.id, name=f"own {number}", config=config, marks=marks, created_at=clock(session)
         )
-    session.flush()
+        session.add(row)
+        session.flush()
+        experiments.add_fields(session, row)
     for search, found in {
         "encoder.model_type:nezha": ["own 1"],
         "encoder.model_type!=nezha": ["own 0"],
