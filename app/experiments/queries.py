@@ -52,7 +52,8 @@ def tags_of(session: Session, experiment_ids: Sequence[int]) -> dict[int, list[s
 
 def tags_in(session: Session, contest_id: int) -> Sequence[str]:
     """Every tag of the contest's rows, in order."""
-    query = select(ExperimentTag.tag).join(Experiment).where(Experiment.contest_id == contest_id)
+    of_contest = select(Experiment.id).where(Experiment.contest_id == contest_id)
+    query = select(ExperimentTag.tag).where(ExperimentTag.experiment_id.in_(of_contest))
     return session.scalars(query.distinct().order_by(ExperimentTag.tag)).all()
 
 

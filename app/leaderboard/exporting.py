@@ -72,8 +72,8 @@ def baseline(session: Session, contest: Contest, view: View) -> Row | None:
 
 def lines(contest: Contest, rows: list[Row], against: Row | None = None) -> list[Line]:
     """The rows with their cells, the best of each column marked; what a leak flatters is never the best."""
-    best = {}
-    honest = [row for row in rows if "leaking" not in row.marks]
+    best, flattered = {}, {row.id for row in rows if "leaking" in row.marks}
+    honest = [row for row in rows if row.id not in flattered]
     for split in ("train", "valid", "online"):
         values = [score.value for row in (rows if split == "online" else honest) if (score := getattr(row, split))]
         best[split] = (max if METRICS[contest.metric].higher_is_better else min)(values) if len(values) > 1 else None
@@ -83,8 +83,8 @@ def lines(contest: Contest, rows: list[Row], against: Row | None = None) -> list
             _cell(row.train, _other(against, row, "train")),
             _cell(row.valid, _other(against, row, "valid")),
             _cell(row.online, _other(against, row, "online")),
-            best_train=row in honest and row.train is not None and row.train.value == best["train"],
-            best_valid=row in honest and row.valid is not None and row.valid.value == best["valid"],
+            best_train=row.id not in flattered and row.train is not None and row.train.value == best["train"],
+            best_valid=row.id not in flattered and row.valid is not None and row.valid.value == best["valid"],
             best_online=row.online is not None and row.online.value == best["online"],
         )
         for row in rows

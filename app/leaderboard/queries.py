@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, defer
 
 from app.contests.models import Contest
 from app.db import clock
@@ -168,7 +168,8 @@ def _is_latest(score: Any, experiment_id: Any, metric: str, split: str) -> Colum
 
 def _rows(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     """These experiments with all that is shown of them, in this order."""
-    experiments = {item.id: item for item in session.scalars(select(Experiment).where(Experiment.id.in_(ids)))}
+    found = session.scalars(select(Experiment).where(Experiment.id.in_(ids)).options(defer(Experiment.config)))
+    experiments = {item.id: item for item in found}
     states = {state.experiment_id: state for state in session.execute(_unfinished(ids))}
     runs = _runs(session, [item for state in states.values() for item in state[2:] if item])
     scores = _scores(session, contest, ids)
