@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,8 +18,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from app import health, schema, security
 from app.accounts import pages as account_pages
@@ -78,10 +80,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     secret = settings.secret.get_secret_value() or secrets.token_hex(32)
     app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
     app.add_middleware(security.Gate, settings=settings)
+    app.add_middleware(Compressed, minimum_size=1000, compresslevel=5)
     app.add_middleware(RequestLog)
     _routes(app)
     _error_handlers(app)
     return app
+
+
+class Compressed(GZipMiddleware):
+    """Pages, JSON and scripts travel compressed; files of runs, which are weights, as they are."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        large = scope["type"] == "http" and re.search(r"/(artifacts|inputs)/", scope["path"])
+        await (self.app if large else super().__call__)(scope, receive, send)
 
 
 class LastingFiles(StaticFiles):

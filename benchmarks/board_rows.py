@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest, ContestFile
@@ -32,9 +32,9 @@ def fill(session: Session, count: int, seed: int = 0) -> Contest:
         sha256="0" * 64,
         size=1,
         rows=1,
-        layout={},
+        layout={"columns": 3, "label_column": 2},
         layout_digest="0" * 64,
-        report={},
+        report={"looks_like": "ids"},
         created_at=BEGIN,
     )
     session.add(file)
@@ -46,6 +46,10 @@ def fill(session: Session, count: int, seed: int = 0) -> Contest:
         rows = tables[table]
         for start in range(0, len(rows), 5000):
             session.execute(insert(table.__table__), rows[start : start + 5000])
+    if session.get_bind().dialect.name == "postgresql":  # the ids were ours: its own begin after them
+        for table in (Experiment, Run, Attempt):
+            newest = select(func.max(table.id)).scalar_subquery()
+            session.execute(select(func.setval(func.pg_get_serial_sequence(table.__tablename__, "id"), newest)))
     return contest
 
 

@@ -15,6 +15,7 @@ from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.api import RunOut, run_out
 from app.runs.placement import Placement
+from app.runs.preview import Preview, preview
 from app.security import Actor, member
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
@@ -126,6 +127,25 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
         scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],
         runs=[run_out(session, run) for run in run_queries.runs_of(session, experiment.id)],
         same_as=[item for item in same if item != experiment.id],
+    )
+
+
+@router.post("/contests/{slug}/experiments/preview")
+def preview_experiment(slug: str, body: NewExperiment, session: SessionDep, settings: SettingsDep) -> Preview:
+    """What queueing it would do, without queueing it: who asked for the same already, a pretrain that it would share
+    and the seconds that this saves, and from measured runs like it the seconds and bytes that it takes."""
+    config = service.build_config(body.preset, body.config, body.size)
+    weights.require(config, settings)
+    return preview(
+        session,
+        contest_queries.contest(session, slug),
+        body.placement.on(settings.queue),
+        name=body.name,
+        config=config,
+        train_file_id=body.train_file_id,
+        test_file_id=body.test_file_id,
+        unlabelled_file_id=body.unlabelled_file_id,
+        parent_id=body.parent_id,
     )
 
 

@@ -18,6 +18,7 @@ from app.experiments.models import Experiment
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.placement import PRIORITIES, Placement, placement_of, placement_of_run
+from app.runs.preview import Preview, preview
 from app.runs.worker_service import WORKER_AWAY
 from app.security import Actor, member
 from app.web import SessionDep, SettingsDep, page
@@ -53,6 +54,14 @@ class FormPage:
     queues: Sequence[str]
     priorities: Mapping[str, int]
     errors: dict[str, str]
+
+
+@dataclass(frozen=True)
+class PreviewPage:
+    """experiments/_preview.html: one of the two."""
+
+    preview: Preview | None
+    problems: list[FieldError]
 
 
 @router.get("/experiments/new")
@@ -163,6 +172,36 @@ def _asked(posted: Mapping[str, str], queue: str) -> Placement:
 
 async def _posted(request: Request) -> dict[str, str]:
     return {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+
+
+@router.post("/experiments/preview")
+def show_preview(
+    request: Request,
+    session: SessionDep,
+    settings: SettingsDep,
+    posted: Annotated[dict[str, str], Depends(_posted)],
+) -> Response:
+    """What queueing the form as it stands would do, or what is wrong with it; for preview.js."""
+    contest = contest_queries.contest(session, posted.get("contest", ""))
+    config, _, errors = forms.parse({name: text for name, text in posted.items() if not name.startswith(PLACEMENT)})
+    found, problems = None, list(errors)
+    if config is not None:
+        try:
+            weights.require(config, settings)
+            found = preview(
+                session,
+                contest,
+                _asked(posted, settings.queue),
+                name="a preview",  # the form's own may be empty yet
+                config=config,
+                train_file_id=_number(posted.get("train_file_id")),
+                test_file_id=_number(posted.get("test_file_id")),
+                unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
+                parent_id=_number(posted.get("parent_id")),
+            )
+        except AppError as error:
+            problems += error.fields or [FieldError("form", error.message)]
+    return page(request, "experiments/_preview.html", PreviewPage(found, problems))
 
 
 @router.post("/experiments")

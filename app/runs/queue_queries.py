@@ -117,6 +117,18 @@ def seconds_a_pass(session: Session, likenesses: Collection[str], newest: int) -
     return found
 
 
+def most_memory(session: Session, likenesses: Collection[str]) -> int | None:
+    """The most bytes that a finished run of one of these likenesses told it took at its peak."""
+    query = select(Run.progress).where(
+        Run.likeness.in_([item for item in likenesses if item]), Run.status == "finished"
+    )
+    told = [
+        (progress or {}).get("peak_memory_bytes")
+        for progress in session.scalars(query.order_by(Run.id.desc()).limit(50))
+    ]
+    return max((size for size in told if size), default=None)
+
+
 def queued_count(session: Session) -> int:
     """How many runs wait."""
     return session.scalar(select(func.count()).select_from(Run).where(Run.status == "queued")) or 0

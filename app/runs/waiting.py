@@ -56,7 +56,7 @@ def line(session: Session) -> Line:
     workers = queries.workers_seen(session, now - WORKER_AWAY)
     paused = queue_queries.paused_queues(session)
     needs = queue_queries.needs_of_queued(session)
-    takes = _durations(session, [*queued, *running])
+    takes = durations(session, [*queued, *running])
     left = {run.id: seconds for run in running if (seconds := _left(run, takes, now)) is not None}
     starts = _forecast(queued, workers, paused, needs, takes, left, now)
     positions: dict[str, int] = {}
@@ -68,7 +68,7 @@ def line(session: Session) -> Line:
     return Line(now, waiting, running, left, workers, paused)
 
 
-def _durations(session: Session, runs: Sequence[Run]) -> dict[int, float]:
+def durations(session: Session, runs: Sequence[Run]) -> dict[int, float]:
     """Seconds that each run takes from start to end, where runs like it were measured."""
     measured = queue_queries.seconds_a_pass(session, {run.likeness for run in runs}, NEWEST)
     return {run.id: median(measured[run.likeness]) * run.passes for run in runs if run.likeness in measured}
