@@ -154,6 +154,12 @@ def parse(form: Mapping[str, str]) -> tuple[ExperimentConfig | None, dict[str, A
         return None, typed, field_errors(error)
 
 
+def as_typed(name: str, text: str) -> Any:
+    """A field's value from what a person typed for it, as the form would read it; pydantic does the rest."""
+    lists = {field.name for group in groups({}) for field in group.fields if field.kind == "numbers"}
+    return _parts(text) if name in lists else text
+
+
 def _put(typed: dict[str, Any], field: FormField, form: Mapping[str, str]) -> None:
     group, _, key = field.name.rpartition(".")
     target = typed.setdefault(group, {}) if group else typed

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
-from app.experiments import queries, service, weights
+from app.experiments import queries, service, sweep, weights
 from app.experiments.models import Experiment, Score
 from app.leaderboard.queries import ranked
 from app.runs import queries as run_queries
@@ -45,6 +45,15 @@ class NewExperiment(Strict):
     placement: Placement = Field(
         default_factory=Placement, description="when and where it runs; its queue is the app's own unless named"
     )
+
+
+class NewSweep(NewExperiment):
+    """An experiment with several values of some fields."""
+
+    values: dict[str, list[Any]] = Field(examples=[{"finetune.learning_rate": [1e-5, 2e-5], "seed": [1, 2, 3]}])
+    mode: sweep.Mode = Field("grid", description="grid: every combination; random: `rows` of them")
+    rows: int | None = Field(None, ge=1, le=sweep.MOST_ROWS)
+    seed: int = Field(0, description="of the draw")
 
 
 class EditExperiment(Strict):
@@ -139,7 +148,6 @@ def preview_experiment(slug: str, body: NewExperiment, session: SessionDep, sett
     return preview(
         session,
         contest_queries.contest(session, slug),
-        body.placement.on(settings.queue),
         name=body.name,
         config=config,
         train_file_id=body.train_file_id,
@@ -147,6 +155,33 @@ def preview_experiment(slug: str, body: NewExperiment, session: SessionDep, sett
         unlabelled_file_id=body.unlabelled_file_id,
         parent_id=body.parent_id,
     )
+
+
+@router.post("/contests/{slug}/experiments/sweep", status_code=201)
+def create_sweep(
+    slug: str, body: NewSweep, session: SessionDep, settings: SettingsDep, who: Member
+) -> list[ExperimentOut]:
+    """Queue a row for each combination of the values, or for some drawn at random; all or none."""
+    contest = contest_queries.contest(session, slug)
+    base = service.build_config(body.preset, body.config, body.size)
+    made = []
+    for name, config in sweep.configs(body.name, base, body.values, body.mode, body.rows, body.seed):
+        weights.require(config, settings)
+        experiment = service.create(
+            session,
+            contest,
+            name=name,
+            note=body.note,
+            config=config,
+            train_file_id=body.train_file_id,
+            test_file_id=body.test_file_id,
+            unlabelled_file_id=body.unlabelled_file_id,
+            parent_id=body.parent_id,
+            made_by=who.name,
+        )
+        run_service.enqueue(session, experiment, body.placement.on(settings.queue))
+        made.append(experiment_out(session, experiment))
+    return made
 
 
 @router.post("/contests/{slug}/experiments", status_code=201)

@@ -13,7 +13,7 @@ from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
 from app.db import clock
 from app.errors import AppError, FieldError, Refused
-from app.experiments import queries, service, weights
+from app.experiments import queries, service, sweep, weights
 from app.experiments.models import Experiment
 from app.runs import queries as run_queries
 from app.runs import service as run_service
@@ -23,7 +23,7 @@ from app.runs.worker_service import WORKER_AWAY
 from app.security import Actor, member
 from app.web import SessionDep, SettingsDep, page
 from ml.contract.encoder_config import SIZES
-from ml.contract.experiment import upgrade
+from ml.contract.experiment import ExperimentConfig, upgrade
 from ml.contract.presets import PRESETS, preset, size_of
 
 #: how the names of the fields begin that say when and where to run
@@ -54,14 +54,16 @@ class FormPage:
     queues: Sequence[str]
     priorities: Mapping[str, int]
     errors: dict[str, str]
+    sweep: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class PreviewPage:
-    """experiments/_preview.html: one of the two."""
+    """experiments/_preview.html: one of the two. Of a sweep's `rows` the first is previewed."""
 
     preview: Preview | None
     problems: list[FieldError]
+    rows: int
 
 
 @router.get("/experiments/new")
@@ -137,6 +139,7 @@ def _form(
         queues=_queues(session, values.get(f"{PLACEMENT}queue", "")),
         priorities=PRIORITIES,
         errors=messages,
+        sweep={name: values.get(name, "") for name in ("sweep", "sweep_mode", "sweep_rows")},
     )
 
 
@@ -184,24 +187,26 @@ def show_preview(
     """What queueing the form as it stands would do, or what is wrong with it; for preview.js."""
     contest = contest_queries.contest(session, posted.get("contest", ""))
     config, _, errors = forms.parse({name: text for name, text in posted.items() if not name.startswith(PLACEMENT)})
-    found, problems = None, list(errors)
+    found, problems, rows = None, list(errors), 1
     if config is not None:
         try:
             weights.require(config, settings)
+            asked = _variants("a preview", config, posted)
+            _asked(posted, settings.queue)
             found = preview(
                 session,
                 contest,
-                _asked(posted, settings.queue),
                 name="a preview",  # the form's own may be empty yet
-                config=config,
+                config=asked[0][1],
                 train_file_id=_number(posted.get("train_file_id")),
                 test_file_id=_number(posted.get("test_file_id")),
                 unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
                 parent_id=_number(posted.get("parent_id")),
             )
+            rows = len(asked)
         except AppError as error:
             problems += error.fields or [FieldError("form", error.message)]
-    return page(request, "experiments/_preview.html", PreviewPage(found, problems))
+    return page(request, "experiments/_preview.html", PreviewPage(found, problems, rows))
 
 
 @router.post("/experiments")
@@ -221,21 +226,16 @@ def create(
         name = service.checked_name(posted.get("name", ""))
         placement = _asked(posted, settings.queue)
         if config is not None:
-            weights.require(config, settings)
-            experiment = service.create(
-                session,
-                contest,
-                name=name,
-                note=posted.get("note", ""),
-                config=config,
-                train_file_id=_number(posted.get("train_file_id")),
-                test_file_id=_number(posted.get("test_file_id")),
-                unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
-                parent_id=parent_id,
-                made_by=who.name,
-            )
-            run_service.enqueue(session, experiment, placement)
-            return RedirectResponse(f"/experiments/{experiment.id}", 303)
+            asked = _variants(name, config, posted)
+            for _, variant in asked:
+                weights.require(variant, settings)
+            with session.begin_nested():  # of many rows all or none
+                made = [_queue(session, contest, posted, who, placement, *item) for item in asked]
+            if len(made) == 1:
+                return RedirectResponse(f"/experiments/{made[0].id}", 303)
+            request.session["told"] = f"{len(made)} experiments are queued; these are they."
+            numbers = ",".join(str(experiment.id) for experiment in made)
+            return RedirectResponse(f"/contests/{contest.slug}?search=id:{numbers}", 303)
     except AppError as error:
         problems += error.fields or [FieldError("form", error.message)]
         status = error.status
@@ -244,6 +244,40 @@ def create(
         session, contest, parent, preset_name=posted.get("preset", ""), typed=typed, values=posted, errors=problems
     )
     return page(request, "experiments/form.html", context, status)
+
+
+def _queue(
+    session: Session,
+    contest: Contest,
+    posted: Mapping[str, str],
+    who: Actor,
+    placement: Placement,
+    name: str,
+    config: ExperimentConfig,
+) -> Experiment:
+    experiment = service.create(
+        session,
+        contest,
+        name=name,
+        note=posted.get("note", ""),
+        config=config,
+        train_file_id=_number(posted.get("train_file_id")),
+        test_file_id=_number(posted.get("test_file_id")),
+        unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
+        parent_id=_number(posted.get("parent_id")),
+        made_by=who.name,
+    )
+    run_service.enqueue(session, experiment, placement)
+    return experiment
+
+
+def _variants(name: str, config: ExperimentConfig, posted: Mapping[str, str]) -> list[tuple[str, ExperimentConfig]]:
+    """The rows that the form asks for, by name: one, or those of its sweep. Raises Refused."""
+    values = sweep.parse(posted.get("sweep", ""))
+    if not values:
+        return [(name, config)]
+    mode: sweep.Mode = "random" if posted.get("sweep_mode") == "random" else "grid"
+    return sweep.configs(name, config, values, mode, _number(posted.get("sweep_rows", "").strip()))
 
 
 def _number(text: str | None) -> int | None:

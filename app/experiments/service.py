@@ -53,7 +53,39 @@ def create(
     parent_id: int | None = None,
     made_by: str = "",
 ) -> Experiment:
-    """A new row of what is asked; runs/service.enqueue makes its runs. Files: the newest of their kind unless given.
+    """A new row of what is asked; runs/service.enqueue makes its runs. Raises Refused as `prepared` does."""
+    experiment = prepared(
+        session,
+        contest,
+        name=name,
+        config=config,
+        note=note,
+        train_file_id=train_file_id,
+        test_file_id=test_file_id,
+        unlabelled_file_id=unlabelled_file_id,
+        parent_id=parent_id,
+        made_by=made_by,
+    )
+    session.add(experiment)
+    session.flush()
+    add_fields(session, experiment)
+    return experiment
+
+
+def prepared(
+    session: Session,
+    contest: Contest,
+    *,
+    name: str,
+    config: ExperimentConfig,
+    note: str = "",
+    train_file_id: int | None = None,
+    test_file_id: int | None = None,
+    unlabelled_file_id: int | None = None,
+    parent_id: int | None = None,
+    made_by: str = "",
+) -> Experiment:
+    """The row, looked over and not added yet. Files: the newest of their kind unless given.
 
     Raises Refused for a config that the contest's files, or the experiments it names, can't serve.
     """
@@ -78,7 +110,7 @@ def create(
             f"experiment {parent_id} is of another contest",
             [FieldError("parent_id", "of another contest", str(parent_id))],
         )
-    experiment = Experiment(
+    return Experiment(
         contest_id=contest.id,
         name=name,
         note=note.strip(),
@@ -93,10 +125,6 @@ def create(
         made_by=made_by,
         created_at=clock(session),
     )
-    session.add(experiment)
-    session.flush()
-    add_fields(session, experiment)
-    return experiment
 
 
 def add_fields(session: Session, experiment: Experiment) -> None:

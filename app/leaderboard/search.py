@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.errors import FieldError, Refused
-from ml.contract.experiment import ExperimentConfig
+from ml.contract.experiment import ExperimentConfig, field_names
 
 STATES = ("queued", "running", "finished", "failed", "cancelled", "external")
 #: names whose value is a word -> one for an example
@@ -108,16 +108,6 @@ def field_type(raw: str, name: str) -> type:
     return model if model in {bool, int, float} else str
 
 
-def _paths(model: type[BaseModel], before: str = "") -> list[str]:
-    """Of every field below."""
-    found = []
-    for name, item in model.model_fields.items():
-        inner = _bare(item.annotation)
-        below = isinstance(inner, type) and issubclass(inner, BaseModel)
-        found += _paths(inner, f"{before}{name}.") if below else [f"{before}{name}"]
-    return found
-
-
 def _bare(annotation: Any) -> Any:
     """The type itself of `X | None` and of Annotated."""
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
@@ -144,4 +134,4 @@ def _refused(raw: str, why: str) -> Refused:
 
 
 #: dotted paths of the config's fields; a search names those inside a group
-FIELDS = tuple(path for path in _paths(ExperimentConfig) if path not in {"version"})
+FIELDS = tuple(field_names())

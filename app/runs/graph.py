@@ -88,18 +88,40 @@ def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig
     """A pretrain that exists, or is under way, is shared instead of paid for again; who is in a hurry hurries it."""
     if config.pretrain is None:
         return None
+    fingerprint = _pretrain_fingerprint(session, experiment, config)
+    shared = queries.shared_pretrain(session, fingerprint)
+    if shared is not None:
+        shared.priority = max(shared.priority, placement.priority)
+        return shared
+    return _add(session, experiment, placement, Planned("pretrain"), fingerprint)
+
+
+def _pretrain_fingerprint(session: Session, experiment: Experiment, config: ExperimentConfig) -> str:
     ids = {
         "train": experiment.train_file_id,
         "test": experiment.test_file_id,
         "unlabelled": experiment.unlabelled_file_id,
     }
     files = {role: contest_queries.file_by_id(session, number).sha256 for role, number in ids.items() if number}
-    fingerprint = pretrain_fingerprint(config, files)
-    shared = queries.shared_pretrain(session, fingerprint)
-    if shared is not None:
-        shared.priority = max(shared.priority, placement.priority)
-        return shared
-    return _add(session, experiment, placement, Planned("pretrain"), fingerprint)
+    return pretrain_fingerprint(config, files)
+
+
+def foreseen(session: Session, experiment: Experiment) -> tuple[Run | None, list[RunKind]]:
+    """What make_runs would do with this row, which need not be added: the pretrain that it would share, and the kinds
+    of the runs that it would make. Raises Refused as make_runs does."""
+    config = upgrade(experiment.config or {})
+    if config.fusion is not None:
+        for number in config.fusion.members:
+            _final(session, number, "fusion.members")
+        return None, ["blend"]
+    shared, new = None, list[RunKind]()
+    if config.pretrain is not None:
+        shared = queries.shared_pretrain(session, _pretrain_fingerprint(session, experiment, config))
+        new += [] if shared else ["pretrain"]
+    if config.finetune.soft_labels_from:
+        _final(session, config.finetune.soft_labels_from, "finetune.soft_labels_from")
+    new += ["finetune"] * len(config.members)
+    return shared, new + (["blend"] if len(config.members) > 1 else [])
 
 
 def _add(

@@ -1,10 +1,7 @@
-"""What queueing an experiment would do, before it is queued: already run, a pretrain that exists, time and memory.
+"""What queueing an experiment would do, before it is queued: already run, a pretrain that exists, time and memory."""
 
-It is really queued, by the very code, and then undone: so the preview can't say anything else than what comes.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,7 +11,8 @@ from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
 from app.runs import graph, queries, queue_queries, waiting
 from app.runs.models import Run
-from app.runs.placement import Placement
+from app.runs.placement import likeness_of, passes_of
+from ml.contract.experiment import upgrade
 
 
 @dataclass(frozen=True)
@@ -42,37 +40,31 @@ class Preview:
     marks: dict[str, Any]
 
 
-def preview(session: Session, contest: Contest, placement: Placement | None = None, **asked: Any) -> Preview:
-    """`asked`: as experiments.service.create takes it. Raises Refused as queueing it would. Needs a writing session, in
-    which it leaves nothing."""
-    undo = session.begin_nested()
-    try:
-        experiment = experiments.create(session, contest, **asked)
-        runs = graph.make_runs(session, experiment, placement or Placement())
-        known = queries.experiment_ids_of_many(session, [run.id for run in runs])
-        shared = [run for run in runs if known[run.id] != [experiment.id]]
-        new = [run for run in runs if run not in shared]
-        takes = waiting.durations(session, new)
-        same = experiment_queries.same_fingerprint(session, contest.id, experiment.fingerprint or "")
-        return Preview(
-            fingerprint=experiment.fingerprint or "",
-            same_as=[number for number in same if number != experiment.id],
-            shared=_shared(session, shared, known, experiment.id),
-            new_runs=len(new),
-            seconds=sum(takes.values()),
-            unmeasured=sum(run.id not in takes and run.kind != "blend" for run in new),
-            memory_bytes=queue_queries.most_memory(session, {run.likeness for run in runs}),
-            marks=dict(experiment.marks),
-        )
-    finally:
-        undo.rollback()
+def preview(session: Session, contest: Contest, **asked: Any) -> Preview:
+    """`asked`: as experiments.service.create takes it. Raises Refused as queueing it would; adds nothing."""
+    experiment = experiments.prepared(session, contest, **asked)
+    shared, new = graph.foreseen(session, experiment)
+    config = upgrade(experiment.config or {})
+    files = (experiment.train_file_id, experiment.test_file_id, experiment.unlabelled_file_id)
+    alike = {kind: likeness_of(config, kind, files) for kind in dict.fromkeys(new)}
+    measured = queue_queries.seconds_a_pass(session, set(alike.values()), waiting.NEWEST)
+    takes = {kind: median(measured[key]) * passes_of(config, kind) for kind, key in alike.items() if key in measured}
+    likenesses = {*alike.values(), *([shared.likeness] if shared else [])}
+    fingerprint = experiment.fingerprint or ""
+    return Preview(
+        fingerprint=fingerprint,
+        same_as=experiment_queries.same_fingerprint(session, contest.id, fingerprint),
+        shared=_shared(session, shared) if shared else None,
+        new_runs=len(new),
+        seconds=sum(takes.get(kind, 0) for kind in new),
+        unmeasured=sum(kind not in takes and kind != "blend" for kind in new),
+        memory_bytes=queue_queries.most_memory(session, likenesses),
+        marks=dict(experiment.marks),
+    )
 
 
-def _shared(session: Session, shared: Sequence[Run], known: dict[int, list[int]], own: int) -> SharedPretrain | None:
-    if not shared:
-        return None
-    run = shared[0]
+def _shared(session: Session, run: Run) -> SharedPretrain:
     seconds = waiting.durations(session, [run]).get(run.id)
     if run.status == "finished" and run.started_at and run.ended_at:
         seconds = (run.ended_at - run.started_at).total_seconds()
-    return SharedPretrain(run.id, run.status, [item for item in known[run.id] if item != own], seconds)
+    return SharedPretrain(run.id, run.status, queries.experiment_ids_of(session, run.id), seconds)

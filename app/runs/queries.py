@@ -37,15 +37,6 @@ def experiment_ids_of(session: Session, run_id: int) -> list[int]:
     return list(session.scalars(query.order_by(ExperimentRun.experiment_id)))
 
 
-def experiment_ids_of_many(session: Session, run_ids: Sequence[int]) -> dict[int, list[int]]:
-    """By run, the experiments that it works for."""
-    query = select(ExperimentRun.run_id, ExperimentRun.experiment_id).where(ExperimentRun.run_id.in_(run_ids))
-    found: dict[int, list[int]] = {number: [] for number in run_ids}
-    for run_id, experiment_id in session.execute(query.order_by(ExperimentRun.experiment_id)):
-        found[run_id].append(experiment_id)
-    return found
-
-
 def shared_pretrain(session: Session, fingerprint: str) -> Run | None:
     """A pretrain of this fingerprint that is done or under way: nobody pays for it twice."""
     return session.scalar(

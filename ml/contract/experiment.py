@@ -6,7 +6,7 @@ Adding a knob is two edits: the field, in one of the *_config modules, and its u
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from ml.contract.encoder_config import EncoderConfig
 from ml.contract.finetune_config import FinetuneConfig
@@ -170,6 +170,16 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def field_names() -> list[str]:
+    """Dotted paths of every field of the recipe, in order, without the version."""
+    found = []
+    for name, info in ExperimentConfig.model_fields.items():
+        options = getattr(info.annotation, "__args__", (info.annotation,))
+        inner = next((item for item in options if isinstance(item, type) and issubclass(item, BaseModel)), None)
+        found += [f"{name}.{key}" for key in inner.model_fields] if inner else [name]
+    return [name for name in found if name != "version"]
 
 
 def flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from app.errors import Refused
 from app.experiments.models import Experiment, ExperimentField
 from app.runs import intake, queries, service
 from app.runs.models import ExperimentRun, Run, RunNeed
-from app.runs.placement import Placement
 from app.runs.preview import preview
 from ml.contract.events import EventBatch, Finished, Progress
 from ml.contract.experiment import ExperimentConfig
@@ -77,7 +76,7 @@ def test_a_pretrain_is_shared_and_what_was_measured_is_told(session: Session, co
     works(session, finetune, 600)
     before = counts(session)
     again = CONFIG.model_copy(update={"finetune": CONFIG.finetune.model_copy(update={"num_train_epochs": 6.0})})
-    found = preview(session, contest, Placement(priority=100), name="x", config=again)
+    found = preview(session, contest, name="x", config=again)
     assert found.same_as == []
     assert found.shared is not None
     assert (found.shared.run_id, found.shared.experiment_ids) == (pretrain.id, [experiment.id])
@@ -86,8 +85,11 @@ def test_a_pretrain_is_shared_and_what_was_measured_is_told(session: Session, co
     assert found.seconds == pytest.approx(1800), "three times as many passes as the one that took ten minutes"
     assert found.memory_bytes == 7_000_000_000
     assert counts(session) == before
-    session.refresh(pretrain)
-    assert pretrain.priority == 0, "nothing was hurried"
+    assert len(make_experiment(session, contest, "then", again)[1]) == found.new_runs + 1
+    folds = ExperimentConfig.model_validate({**TINY, "data": {**TINY["data"], "folds": 3, "repeats": 2}})
+    asked = preview(session, contest, name="x", config=folds)
+    runs = make_experiment(session, contest, "folds", folds)[1]
+    assert (asked.shared, asked.new_runs, asked.unmeasured) == (None, len(runs), len(runs) - 1)
 
 
 def test_what_could_not_be_queued_is_refused(session: Session, contest: Contest) -> None:
