@@ -145,3 +145,27 @@ def test_experiments_beside_each_other(page: Page) -> None:
     expect(page.locator(".compare tbody")).to_contain_text("data.max_length")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("main")).to_contain_text("it has not finished")
+
+
+def test_clone_preview_and_sweep(page: Page) -> None:
+    page.goto("/experiments/1")
+    page.get_by_role("link", name="Clone").click()
+    said = page.locator(".preview")
+    expect(said).to_contain_text("Already run as experiment 1")
+    page.locator('[name="finetune.learning_rate"]').fill("0.0007")
+    expect(said).not_to_contain_text("Already run as")
+    expect(said).to_contain_text("1 run to train, about")
+    width = (page.viewport_size or {})["width"]
+    page.get_by_label("Several values").fill(f"seed = {width} | {width + 1}\nfinetune.swap_at_test = on | off")
+    expect(said).to_contain_text("4 rows are queued")
+    page.get_by_label("Several values").fill(f"seed = {width} | {width + 1}\nfinetune.swap_at_tset = on | off")
+    expect(said).to_contain_text("'finetune.swap_at_tset' is no field of the config")
+    fits(page, "form-with-sweep")
+    page.get_by_label("Several values").fill(f"seed = {width} | {width + 1}")
+    expect(said).to_contain_text("2 rows are queued")
+    page.get_by_role("button", name="Queue experiment").click()
+    expect(page.get_by_role("status")).to_contain_text("2 experiments are queued")
+    expect(page.locator("tbody th[scope=row]")).to_have_count(2)
+    page.get_by_label("all 2").check()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("status")).to_contain_text("2 cancelled")
