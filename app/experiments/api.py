@@ -19,6 +19,7 @@ from app.runs.preview import Preview, preview
 from app.security import Actor, member
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
+from ml.contract.experiment import ExperimentConfig
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
 Member = Annotated[Actor, Depends(member)]
@@ -139,22 +140,28 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
     )
 
 
+def _asked(body: NewExperiment, who: Actor, name: str, config: ExperimentConfig) -> service.Asked:
+    return {
+        "name": name,
+        "config": config,
+        "note": body.note,
+        "train_file_id": body.train_file_id,
+        "test_file_id": body.test_file_id,
+        "unlabelled_file_id": body.unlabelled_file_id,
+        "parent_id": body.parent_id,
+        "made_by": who.name,
+    }
+
+
 @router.post("/contests/{slug}/experiments/preview")
-def preview_experiment(slug: str, body: NewExperiment, session: SessionDep, settings: SettingsDep) -> Preview:
+def preview_experiment(
+    slug: str, body: NewExperiment, session: SessionDep, settings: SettingsDep, who: Member
+) -> Preview:
     """What queueing it would do, without queueing it: who asked for the same already, a pretrain that it would share
     and the seconds that this saves, and from measured runs like it the seconds and bytes that it takes."""
     config = service.build_config(body.preset, body.config, body.size)
     weights.require(config, settings)
-    return preview(
-        session,
-        contest_queries.contest(session, slug),
-        name=body.name,
-        config=config,
-        train_file_id=body.train_file_id,
-        test_file_id=body.test_file_id,
-        unlabelled_file_id=body.unlabelled_file_id,
-        parent_id=body.parent_id,
-    )
+    return preview(session, contest_queries.contest(session, slug), **_asked(body, who, body.name, config))
 
 
 @router.post("/contests/{slug}/experiments/sweep", status_code=201)
@@ -164,24 +171,11 @@ def create_sweep(
     """Queue a row for each combination of the values, or for some drawn at random; all or none."""
     contest = contest_queries.contest(session, slug)
     base = service.build_config(body.preset, body.config, body.size)
-    made = []
+    placement, made = body.placement.on(settings.queue), []
     for name, config in sweep.configs(body.name, base, body.values, body.mode, body.rows, body.seed):
         weights.require(config, settings)
-        experiment = service.create(
-            session,
-            contest,
-            name=name,
-            note=body.note,
-            config=config,
-            train_file_id=body.train_file_id,
-            test_file_id=body.test_file_id,
-            unlabelled_file_id=body.unlabelled_file_id,
-            parent_id=body.parent_id,
-            made_by=who.name,
-        )
-        run_service.enqueue(session, experiment, body.placement.on(settings.queue))
-        made.append(experiment_out(session, experiment))
-    return made
+        made.append(run_service.queue_new(session, contest, placement, **_asked(body, who, name, config)))
+    return [experiment_out(session, experiment) for experiment in made]
 
 
 @router.post("/contests/{slug}/experiments", status_code=201)
@@ -192,20 +186,8 @@ def create_experiment(
     contest = contest_queries.contest(session, slug)
     config = service.build_config(body.preset, body.config, body.size)
     weights.require(config, settings)
-    experiment = service.create(
-        session,
-        contest,
-        name=body.name,
-        note=body.note,
-        config=config,
-        train_file_id=body.train_file_id,
-        test_file_id=body.test_file_id,
-        unlabelled_file_id=body.unlabelled_file_id,
-        parent_id=body.parent_id,
-        made_by=who.name,
-    )
-    run_service.enqueue(session, experiment, body.placement.on(settings.queue))
-    return experiment_out(session, experiment)
+    placement, asked = body.placement.on(settings.queue), _asked(body, who, body.name, config)
+    return experiment_out(session, run_service.queue_new(session, contest, placement, **asked))
 
 
 @router.get("/experiments/{experiment_id}")

@@ -21,6 +21,7 @@ from app.runs.placement import PRIORITIES, Placement, placement_of, placement_of
 from app.runs.preview import Preview, preview
 from app.runs.worker_service import WORKER_AWAY
 from app.security import Actor, member
+from app.settings import Settings
 from app.web import SessionDep, SettingsDep, page
 from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import ExperimentConfig, upgrade
@@ -190,20 +191,9 @@ def show_preview(
     found, problems, rows = None, list(errors), 1
     if config is not None:
         try:
-            weights.require(config, settings)
-            asked = _variants("a preview", config, posted)
+            asked = _variants("a preview", config, posted, settings)  # the form's own name may be empty yet
             _asked(posted, settings.queue)
-            found = preview(
-                session,
-                contest,
-                name="a preview",  # the form's own may be empty yet
-                config=asked[0][1],
-                train_file_id=_number(posted.get("train_file_id")),
-                test_file_id=_number(posted.get("test_file_id")),
-                unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
-                parent_id=_number(posted.get("parent_id")),
-            )
-            rows = len(asked)
+            found, rows = preview(session, contest, **_row(posted, *asked[0])), len(asked)
         except AppError as error:
             problems += error.fields or [FieldError("form", error.message)]
     return page(request, "experiments/_preview.html", PreviewPage(found, problems, rows))
@@ -226,11 +216,10 @@ def create(
         name = service.checked_name(posted.get("name", ""))
         placement = _asked(posted, settings.queue)
         if config is not None:
-            asked = _variants(name, config, posted)
-            for _, variant in asked:
-                weights.require(variant, settings)
+            asked = _variants(name, config, posted, settings)
             with session.begin_nested():  # of many rows all or none
-                made = [_queue(session, contest, posted, who, placement, *item) for item in asked]
+                rows: list[service.Asked] = [{**_row(posted, *item), "made_by": who.name} for item in asked]
+                made = [run_service.queue_new(session, contest, placement, **row) for row in rows]
             if len(made) == 1:
                 return RedirectResponse(f"/experiments/{made[0].id}", 303)
             request.session["told"] = f"{len(made)} experiments are queued; these are they."
@@ -246,38 +235,29 @@ def create(
     return page(request, "experiments/form.html", context, status)
 
 
-def _queue(
-    session: Session,
-    contest: Contest,
-    posted: Mapping[str, str],
-    who: Actor,
-    placement: Placement,
-    name: str,
-    config: ExperimentConfig,
-) -> Experiment:
-    experiment = service.create(
-        session,
-        contest,
-        name=name,
-        note=posted.get("note", ""),
-        config=config,
-        train_file_id=_number(posted.get("train_file_id")),
-        test_file_id=_number(posted.get("test_file_id")),
-        unlabelled_file_id=_number(posted.get("unlabelled_file_id")),
-        parent_id=_number(posted.get("parent_id")),
-        made_by=who.name,
-    )
-    run_service.enqueue(session, experiment, placement)
-    return experiment
+def _row(posted: Mapping[str, str], name: str, config: ExperimentConfig) -> service.Asked:
+    return {
+        "name": name,
+        "config": config,
+        "note": posted.get("note", ""),
+        "train_file_id": _number(posted.get("train_file_id")),
+        "test_file_id": _number(posted.get("test_file_id")),
+        "unlabelled_file_id": _number(posted.get("unlabelled_file_id")),
+        "parent_id": _number(posted.get("parent_id")),
+    }
 
 
-def _variants(name: str, config: ExperimentConfig, posted: Mapping[str, str]) -> list[tuple[str, ExperimentConfig]]:
+def _variants(
+    name: str, config: ExperimentConfig, posted: Mapping[str, str], settings: Settings
+) -> list[tuple[str, ExperimentConfig]]:
     """The rows that the form asks for, by name: one, or those of its sweep. Raises Refused."""
-    values = sweep.parse(posted.get("sweep", ""))
-    if not values:
-        return [(name, config)]
-    mode: sweep.Mode = "random" if posted.get("sweep_mode") == "random" else "grid"
-    return sweep.configs(name, config, values, mode, _number(posted.get("sweep_rows", "").strip()))
+    found = [(name, config)]
+    if values := sweep.parse(posted.get("sweep", "")):
+        mode: sweep.Mode = "random" if posted.get("sweep_mode") == "random" else "grid"
+        found = sweep.configs(name, config, values, mode, _number(posted.get("sweep_rows", "").strip()))
+    for _, variant in found:
+        weights.require(variant, settings)
+    return found
 
 
 def _number(text: str | None) -> int | None:

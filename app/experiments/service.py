@@ -1,7 +1,7 @@
 """Making, editing and tagging experiments, the archive, and writing their scores."""
 
 import re
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from pydantic import ValidationError
 from sqlalchemy import insert
@@ -40,65 +40,45 @@ def build_config(preset_name: str, changes: dict[str, Any], size: str = "") -> E
         ) from error
 
 
-def create(
-    session: Session,
-    contest: Contest,
-    *,
-    name: str,
-    config: ExperimentConfig,
-    note: str = "",
-    train_file_id: int | None = None,
-    test_file_id: int | None = None,
-    unlabelled_file_id: int | None = None,
-    parent_id: int | None = None,
-    made_by: str = "",
-) -> Experiment:
-    """A new row of what is asked; runs/service.enqueue makes its runs. Raises Refused as `prepared` does."""
-    experiment = prepared(
-        session,
-        contest,
-        name=name,
-        config=config,
-        note=note,
-        train_file_id=train_file_id,
-        test_file_id=test_file_id,
-        unlabelled_file_id=unlabelled_file_id,
-        parent_id=parent_id,
-        made_by=made_by,
-    )
+class Asked(TypedDict, total=False):
+    """What a new experiment is made of. Files: the newest of their kind unless given."""
+
+    name: Required[str]
+    config: Required[ExperimentConfig]
+    note: str
+    train_file_id: int | None
+    test_file_id: int | None
+    unlabelled_file_id: int | None
+    parent_id: int | None
+    made_by: str
+
+
+def create(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Experiment:
+    """A new row of what is asked; runs/service.queue_new makes its runs, too. Raises Refused as `prepared` does."""
+    experiment = prepared(session, contest, **asked)
     session.add(experiment)
     session.flush()
     add_fields(session, experiment)
     return experiment
 
 
-def prepared(
-    session: Session,
-    contest: Contest,
-    *,
-    name: str,
-    config: ExperimentConfig,
-    note: str = "",
-    train_file_id: int | None = None,
-    test_file_id: int | None = None,
-    unlabelled_file_id: int | None = None,
-    parent_id: int | None = None,
-    made_by: str = "",
-) -> Experiment:
-    """The row, looked over and not added yet. Files: the newest of their kind unless given.
+def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Experiment:
+    """The row, looked over and not added yet.
 
     Raises Refused for a config that the contest's files, or the experiments it names, can't serve.
     """
-    name = checked_name(name)
-    train = _file(session, contest, "train", train_file_id)
+    config, parent_id = asked["config"], asked.get("parent_id")
+    name = checked_name(asked["name"])
+    train = _file(session, contest, "train", asked.get("train_file_id"))
     if train is None:
         raise Refused(
             f"contest {contest.slug!r} has no train file yet: upload one first",
             [FieldError("train_file_id", "no train file")],
         )
-    test = _file(session, contest, "test", test_file_id)
+    test = _file(session, contest, "test", asked.get("test_file_id"))
     reads = pretrain_reads(config)
-    unlabelled = _file(session, contest, "unlabelled", unlabelled_file_id) if "unlabelled" in reads else None
+    given = asked.get("unlabelled_file_id")
+    unlabelled = _file(session, contest, "unlabelled", given) if "unlabelled" in reads else None
     for role, file in (("unlabelled", unlabelled), ("test", test)):
         if role in reads and file is None:
             field = "pretrain.unlabelled" if role == "unlabelled" else "pretrain.test_texts"
@@ -113,7 +93,7 @@ def prepared(
     return Experiment(
         contest_id=contest.id,
         name=name,
-        note=note.strip(),
+        note=asked.get("note", "").strip(),
         origin="pairboard",
         config=config.model_dump(mode="json"),
         marks=relatives.marks(session, config),
@@ -122,7 +102,7 @@ def prepared(
         train_file_id=train.id,
         test_file_id=test.id if test else None,
         unlabelled_file_id=unlabelled.id if unlabelled else None,
-        made_by=made_by,
+        made_by=asked.get("made_by", ""),
         created_at=clock(session),
     )
 

@@ -17,7 +17,7 @@ from app.leaderboard.comparing import Comparison, chart_data, compare
 from app.leaderboard.flips import Flips
 from app.leaderboard.selection import RowId
 from app.runs import queries as run_queries
-from app.runs.curve_pages import MOST_RUNS, ChartGroup, chart_groups
+from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.models import Run
 from app.security import CHARTS_CSP, member
 from app.web import SessionDep, StorageDep, page
@@ -28,8 +28,8 @@ router = APIRouter(dependencies=[Depends(member)])
 
 @dataclass(frozen=True)
 class ComparePage:
-    """leaderboard/compare.html. `everything`: fields that are the same in all are shown, too. `left_out` runs have no
-    curve here, since there are so many. `data`: what compare.js draws."""
+    """leaderboard/compare.html. `everything`: fields that are the same in all are shown, too. `data`: what
+    compare.js draws."""
 
     contest: Contest
     metric: Metric
@@ -38,7 +38,6 @@ class ComparePage:
     everything: bool
     same: int
     charts: list[ChartGroup]
-    left_out: int
     data: dict[str, Any]
 
 
@@ -67,7 +66,7 @@ def show(request: Request, slug: str, session: SessionDep, ids: Ids, everything:
         for run in run_queries.runs_of(session, experiment.id):
             runs[run.id] = run
             labels.setdefault(run.id, []).append(experiment.name)
-    charts = chart_groups(list(runs.values())[:MOST_RUNS], labels)
+    charts = chart_groups(list(runs.values()), labels)
     context = ComparePage(
         contest=contest,
         metric=metric,
@@ -76,7 +75,6 @@ def show(request: Request, slug: str, session: SessionDep, ids: Ids, everything:
         everything=everything,
         same=sum(not field.differs for field in comparison.fields),
         charts=charts,
-        left_out=max(0, len(runs) - MOST_RUNS),
         data=chart_data(comparison),
     )
     return page(request, "leaderboard/compare.html", context, headers={"Content-Security-Policy": CHARTS_CSP})

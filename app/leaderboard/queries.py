@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased, defer
 
 from app.contests.models import Contest
@@ -154,7 +154,8 @@ def table(
     if "status" in needed:
         unfinished = _unfinished().subquery()
         query = query.outerjoin(unfinished, unfinished.c.experiment_id == Experiment.id)
-        columns["status"] = func.coalesce(unfinished.c.status, literal("finished"))
+        ended = or_(Experiment.origin == "external", exists().where(ExperimentRun.experiment_id == Experiment.id))
+        columns["status"] = func.coalesce(unfinished.c.status, case((ended, "finished"), else_="queued"))
     away = Experiment.archived_at.is_not(None) if archived else Experiment.archived_at.is_(None)
     query = query.where(Experiment.id.in_(ids) if ids is not None else away)
     for term in asked:
@@ -171,10 +172,13 @@ def _rows(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     found = session.scalars(select(Experiment).where(Experiment.id.in_(ids)).options(defer(Experiment.config)))
     experiments = {item.id: item for item in found}
     states = {state.experiment_id: state for state in session.execute(_unfinished(ids))}
+    with_runs = set(session.scalars(select(ExperimentRun.experiment_id).where(ExperimentRun.experiment_id.in_(ids))))
     runs = _runs(session, [item for state in states.values() for item in state[2:] if item])
     scores = _scores(session, contest, ids)
     hours, tags = _hours(session, ids), experiment_queries.tags_of(session, ids)
-    return [_row(experiments[number], states.get(number), runs, scores, hours, tags) for number in ids]
+    return [
+        _row(experiments[number], number in with_runs, states.get(number), runs, scores, hours, tags) for number in ids
+    ]
 
 
 def _scores(session: Session, contest: Contest, ids: list[int]) -> dict[tuple[int, str], tuple[Score, int]]:
@@ -250,6 +254,7 @@ def _hours(session: Session, ids: list[int]) -> dict[int, float]:
 
 def _row(
     experiment: Experiment,
+    has_runs: bool,
     state: Any,
     runs: dict[int, Run],
     scores: dict[tuple[int, str], tuple[Score, int]],
@@ -265,7 +270,7 @@ def _row(
         note=experiment.note,
         origin=experiment.origin,
         created_at=experiment.created_at,
-        status=state.status if state else "finished",
+        status=state.status if state else "finished" if has_runs or experiment.origin == "external" else "queued",
         progress=running.progress if running else None,
         reason=waiting.reason if waiting else "",
         cancelling=bool(running and running.cancel_requested),

@@ -45,12 +45,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class ChartGroup:
-    """The charts of one kind of run; `folded` ones are drawn when the reader opens them."""
+    """The charts of one kind of run; `folded` ones are drawn when the reader opens them. `left_out` runs of that kind
+    are not drawn, since there are so many."""
 
     title: str
     title_zh: str
     charts: list[Chart]
     folded: bool
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ def chart_groups(runs: Sequence[Run], names: Mapping[int, Sequence[str]] | None 
     for kind, series in OF_KIND.items():
         told = [run for run in runs if kind in {run.kind, ""} and run.kind in OF_KIND]
         told = [run for run in told if run.attempt or run.ended_at is None]
+        left_out, told = max(0, len(told) - MOST_RUNS), told[:MOST_RUNS]
         if told:
             labels = [label(run, names.get(run.id, ()) if names else (), kind=not kind) for run in told]
             charts = [Chart(name, *SERIES[name], runs=[run.id for run in told], labels=labels) for name in series]
-            found.append(ChartGroup(*TITLES[kind], charts, folded=not kind))
+            found.append(ChartGroup(*TITLES[kind], charts, folded=not kind, left_out=left_out))
     return found
 
 

@@ -68,9 +68,7 @@ def curves(
     """These curves of a run between `low` and `high` of the x axis, each of at most about `most` points with every
     peak among them, or of `every` point. Those without points are left out. Raises Refused for a curve or an axis that
     there is not."""
-    for name in series:
-        _require("series", name, tuple(SERIES))
-    _require("x", x, X_AXES)
+    _require_known(series, x)
     attempts = list(queries.attempts_of(session, run.id))
     axis = _axis(session, run, attempts, x)
     window = (-math.inf if low is None else axis.step(low), math.inf if high is None else axis.step(high))
@@ -83,7 +81,9 @@ def curves(
 
 
 def news(session: Session, run: Run, series: list[str], after: tuple[int, int], x: str) -> dict[str, Curve]:
-    """The points of events after (attempt's number, event's number): what a page has not seen yet."""
+    """The points of events after (attempt's number, event's number): what a page has not seen yet. Raises Refused as
+    `curves` does."""
+    _require_known(series, x)
     number, event = after
     attempts = list(queries.attempts_of(session, run.id))
     axis = _axis(session, run, attempts, x)
@@ -154,7 +154,8 @@ def _axis(session: Session, run: Run, attempts: list[Attempt], x: str) -> _Axis:
     return _Axis(points.steps, values)
 
 
-def _require(field: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        message = f"{value[:40]!r} is none of {', '.join(known)}"
-        raise Refused(f"{field}: {message}", [FieldError(field, message, value[:40])])
+def _require_known(series: list[str], x: str) -> None:
+    for field, value, known in (*(("series", name, tuple(SERIES)) for name in series), ("x", x, X_AXES)):
+        if value not in known:
+            message = f"{value[:40]!r} is none of {', '.join(known)}"
+            raise Refused(f"{field}: {message}", [FieldError(field, message, value[:40])])

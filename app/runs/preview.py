@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy.orm import Session
 
@@ -40,7 +40,7 @@ class Preview:
     marks: dict[str, Any]
 
 
-def preview(session: Session, contest: Contest, **asked: Any) -> Preview:
+def preview(session: Session, contest: Contest, **asked: Unpack[experiments.Asked]) -> Preview:
     """`asked`: as experiments.service.create takes it. Raises Refused as queueing it would; adds nothing."""
     experiment = experiments.prepared(session, contest, **asked)
     shared, new = graph.foreseen(session, experiment)

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Unpack
 
 from sqlalchemy.orm import Session
 
 from app import queue
 from app.accounts.service import digest, new_secret
+from app.contests.models import Contest
 from app.db import clock
 from app.errors import Conflict
+from app.experiments import service as experiments
 from app.experiments.models import Experiment
 from app.runs import graph, lifecycle, queries, queue_queries
 from app.runs.intake import require_current
@@ -33,6 +36,16 @@ def enqueue(session: Session, experiment: Experiment, placement: Placement | Non
     runs = graph.make_runs(session, experiment, placement or Placement())
     _ring_for(session, runs)
     return runs
+
+
+def queue_new(
+    session: Session, contest: Contest, placement: Placement | None = None, **asked: Unpack[experiments.Asked]
+) -> Experiment:
+    """A new experiment with its runs. Raises Refused, and then leaves no row."""
+    with session.begin_nested():
+        experiment = experiments.create(session, contest, **asked)
+        enqueue(session, experiment, placement)
+    return experiment
 
 
 def _ring_for(session: Session, runs: Sequence[Run]) -> None:

@@ -3,7 +3,6 @@
 import math
 import random
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from app.contests.models import Contest
 from app.db import clock
 from app.errors import Refused
 from app.runs import curve_service, intake, lifecycle, service
+from app.runs.curve_pages import MOST_RUNS, chart_groups
 from app.runs.curves import Points, coarse, packed, reduced, unpacked
 from app.runs.models import Attempt, CurvePiece, Run
 from ml.contract.events import DataRead, Evaluated, Event, EventBatch, Finished, Measured, Progress, Resumed
@@ -27,10 +28,7 @@ from tests.factories import (
     TINY,
     contest_over_http,
     experiment_over_http,
-    make_contest,
     make_experiment,
-    make_file,
-    storage_in,
 )
 
 LEASE = timedelta(seconds=60)
@@ -55,9 +53,7 @@ def progress(step: int, loss: float | None = None) -> Progress:
 
 
 @pytest.fixture
-def run(session: Session, tmp_path: Path) -> Run:
-    contest = make_contest(session)
-    make_file(session, storage_in(tmp_path), contest)
+def run(session: Session, contest: Contest) -> Run:
     config = ExperimentConfig.model_validate({**TINY, "pretrain": None})
     return make_experiment(session, contest, config=config)[1][0]
 
@@ -194,5 +190,16 @@ def test_over_http(client: TestClient, app: FastAPI) -> None:
     wrong = client.get("/api/v1/curves/new", params={"series": "loss", "after": "yesterday"})
     assert wrong.status_code == 422
     assert "send the cursor of an answer before" in wrong.json()["error"]["message"]
+    miles = client.get("/api/v1/curves/new", params={"series": "loss", "after": new["cursor"], "x": "miles"})
+    assert miles.status_code == 422, "an unknown axis is refused, not taken for another"
+    assert client.get("/api/v1/curves/new", params={"series": "lost", "after": new["cursor"]}).status_code == 422
     assert client.get("/api/v1/curves", params={"run": 999, "series": "loss"}).status_code == 404
     assert client.get("/api/v1/curves", params={"run": number, "series": "lost"}).status_code == 422
+
+
+def test_of_very_many_runs_the_page_says_how_many_it_does_not_draw(session: Session, contest: Contest) -> None:
+    config = {**TINY, "pretrain": None, "data": {**TINY["data"], "folds": 20, "repeats": 4}}
+    runs = make_experiment(session, contest, config=ExperimentConfig.model_validate(config))[1]
+    finetuning, machine = chart_groups(runs)
+    assert (len(finetuning.charts[0].runs), finetuning.left_out, machine.left_out) == (MOST_RUNS, 20, 20)
+    assert finetuning.charts[0].labels[5] == "fold 2, repeat 2"

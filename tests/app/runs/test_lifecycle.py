@@ -30,7 +30,7 @@ from ml.contract.events import (
 )
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.scores import Scores
-from tests.factories import TINY, make_contest, make_experiment, make_file, storage_in
+from tests.factories import TINY, make_experiment
 
 LEASE = timedelta(seconds=60)
 SCORES = Scores(roc_auc=0.75, accuracy=0.7, f1=0.6, log_loss=0.5)
@@ -44,13 +44,6 @@ PROGRESS = Progress(
     samples_per_second=50,
     seconds_left=4,
 )
-
-
-@pytest.fixture
-def contest(session: Session, tmp_path: Path) -> Contest:
-    made = make_contest(session)
-    make_file(session, storage_in(tmp_path), made)
-    return made
 
 
 def without_pretrain(**changes: Any) -> ExperimentConfig:

@@ -1,7 +1,6 @@
 """What queueing an experiment would do: told by the code that does it, and nothing of it is left."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -22,22 +21,12 @@ from tests.factories import (
     TINY,
     contest_over_http,
     experiment_over_http,
-    make_contest,
     make_experiment,
-    make_file,
-    storage_in,
 )
 from tests.test_straight_line import flat
 
 LEASE = timedelta(seconds=60)
 CONFIG = ExperimentConfig.model_validate(TINY)
-
-
-@pytest.fixture
-def contest(session: Session, tmp_path: Path) -> Contest:
-    made = make_contest(session)
-    make_file(session, storage_in(tmp_path), made)
-    return made
 
 
 def works(session: Session, run: Run, seconds: float) -> None:

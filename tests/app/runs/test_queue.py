@@ -26,13 +26,6 @@ LEASE = timedelta(seconds=60)
 HARDWARE = Hardware(cpu_count=2, memory_bytes=8, memory_used_bytes=4, disk_free_bytes=9)
 
 
-@pytest.fixture
-def contest(session: Session, tmp_path: Path) -> Contest:
-    made = make_contest(session)
-    make_file(session, storage_in(tmp_path), made)
-    return made
-
-
 def alone(session: Session, contest: Contest, name: str, **placement: Any) -> Run:
     """An experiment of one run."""
     config = ExperimentConfig.model_validate({**TINY, "pretrain": None, "seed": len(name)})
