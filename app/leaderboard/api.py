@@ -1,6 +1,5 @@
 """REST: the comparison table, and what is done to many of its rows at once."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -79,7 +78,7 @@ def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut
         total=ranking.total,
         everything=ranking.everything,
         offset=view.offset,
-        rows=[RowOut.model_validate({**asdict(row), "gap": row.gap}) for row in ranking.rows],
+        rows=[RowOut.model_validate(row, from_attributes=True) for row in ranking.rows],
     )
 
 
