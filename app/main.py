@@ -32,6 +32,7 @@ from app.errors import AppError, Away, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
+from app.language import LanguageOfRequest
 from app.leaderboard import api as leaderboard_api
 from app.leaderboard import compare_api, compare_pages
 from app.leaderboard import pages as leaderboard_pages
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
     app.add_middleware(security.Gate, settings=settings)
     app.add_middleware(Compressed, minimum_size=1000, compresslevel=5)
+    app.add_middleware(LanguageOfRequest)
     app.add_middleware(RequestLog)
     _routes(app)
     _error_handlers(app)

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 from starlette.templating import Jinja2Templates
 
-from app import queue
+from app import language, queue
 from app.db import Database
 from app.schema import folder
 from app.settings import Settings
@@ -70,6 +70,10 @@ def templates() -> Jinja2Templates:
     env.globals["static"] = static_url
     env.globals["bokeh"] = bokeh_url
     env.globals["zip"] = zip
+    env.globals["language"] = language.current
+    env.add_extension("jinja2.ext.i18n")
+    env.policies["ext.i18n.trimmed"] = True
+    env.install_gettext_callables(language.lookup, language.nlookup, newstyle=True)  # type: ignore[attr-defined]
     return Jinja2Templates(env=env)
 
 

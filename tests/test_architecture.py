@@ -55,6 +55,7 @@ ALLOWED = {
         ),
         *(
             "jinja2",
+            "babel",
             "markdown_it",
             "tabulate",
             "argon2",
