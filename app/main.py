@@ -43,6 +43,7 @@ from app.runs import curve_api, curve_pages, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
 from app.runs.sweeper import Sweeper
 from app.settings import Settings, load
+from app.significance import api as significance_api
 from app.storage import Storage
 from app.web import STATIC, bokeh_files, page
 
@@ -116,6 +117,7 @@ def _routes(app: FastAPI) -> None:
         experiment_api,
         leaderboard_api,
         compare_api,
+        significance_api,
         run_api,
         curve_api,
         upload_api,

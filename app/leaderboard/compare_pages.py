@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
+from app.errors import Refused
 from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment
 from app.leaderboard import flips as flipping
@@ -20,6 +21,7 @@ from app.runs import queries as run_queries
 from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.models import Run
 from app.security import CHARTS_CSP, member
+from app.significance.noise import Noise, Paired, noise, paired
 from app.web import SessionDep, StorageDep, page
 from ml.contract.scores import METRICS, Metric
 
@@ -39,23 +41,27 @@ class ComparePage:
     same: int
     charts: list[ChartGroup]
     data: dict[str, Any]
+    noise: Noise
 
 
 @dataclass(frozen=True)
 class PairsPage:
-    """leaderboard/pairs.html."""
+    """leaderboard/pairs.html. `paired`: why not, when their pairs can't tell anything (one label alone)."""
 
     contest: Contest
     first: Experiment
     second: Experiment
     flips: Flips
+    paired: Paired | str
     offset: int
     limit: int
     others: Sequence[Experiment]
 
 
 @router.get("/contests/{slug}/compare")
-def show(request: Request, slug: str, session: SessionDep, ids: Ids, everything: bool = False) -> Response:
+def show(
+    request: Request, slug: str, session: SessionDep, storage: StorageDep, ids: Ids, everything: bool = False
+) -> Response:
     """Any number of experiments: what differs, curves over each other, and fields against scores."""
     contest = contest_queries.contest(session, slug)
     metric = METRICS[contest.metric]
@@ -76,6 +82,7 @@ def show(request: Request, slug: str, session: SessionDep, ids: Ids, everything:
         same=sum(not field.differs for field in comparison.fields),
         charts=charts,
         data=chart_data(comparison),
+        noise=noise(session, storage, comparison.experiments),
     )
     return page(request, "leaderboard/compare.html", context, headers={"Content-Security-Policy": CHARTS_CSP})
 
@@ -96,4 +103,10 @@ def show_pairs(
     one, two = two_of(session, contest, first, second)
     found = flipping.flips(session, storage, one, two, limit=SHOWN_PAIRS, offset=offset)
     others = experiment_queries.chosen(session, contest.id, numbers(ids)) if ids else [one, two]
-    return page(request, "leaderboard/pairs.html", PairsPage(contest, one, two, found, offset, SHOWN_PAIRS, others))
+    judged: Paired | str
+    try:
+        judged = paired(session, storage, one, two)
+    except Refused as error:
+        judged = error.message
+    context = PairsPage(contest, one, two, found, judged, offset, SHOWN_PAIRS, others)
+    return page(request, "leaderboard/pairs.html", context)

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,12 @@ from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
 from app.contests.models import ContestFile
-from app.errors import NotFound, Refused
+from app.errors import Refused
 from app.experiments.models import Experiment
-from app.runs import queries as run_queries
+from app.runs.predictions import predictions
 from app.storage import Storage
 from ml.contract.pair_file import PairFileLayout, PairRow, read_rows
 
-PREDICTIONS = "valid_predictions.tsv"
 #: how often the rarest token of a pair stands in the train file: ends of the slices
 RARE = (5, 50)
 
@@ -77,11 +75,11 @@ def flips(
             f"experiments {first.id} and {second.id} were trained on different files: their pairs can't be compared"
         )
     file = contest_queries.file_by_id(session, first.train_file_id)
-    one, two = (_predictions(session, storage, experiment) for experiment in (first, second))
-    rows, of_one, of_two = np.intersect1d(one[0], two[0], assume_unique=True, return_indices=True)
+    one, two = (predictions(session, storage, experiment) for experiment in (first, second))
+    rows, of_one, of_two = np.intersect1d(one.rows_N, two.rows_N, assume_unique=True, return_indices=True)
     if not len(rows):
         raise Refused(f"experiments {first.id} and {second.id} held out different rows: none is in both valid parts")
-    labels, p, q = one[1][of_one], one[2][of_one], two[2][of_two]
+    labels, p, q = one.labels_N[of_one], one.probabilities_N[of_one], two.probabilities_N[of_two]
     texts, counts = _texts(storage.path(file.sha256), file, rows)
     right = ((p >= 0.5) == labels, (q >= 0.5) == labels)
     flipped = np.flatnonzero(right[0] != right[1])
@@ -100,20 +98,6 @@ def flips(
         flips=shown,
         slices=_slices(texts, counts, labels, p, q, ids=_is_ids(file)),
     )
-
-
-def _predictions(session: Session, storage: Storage, experiment: Experiment) -> tuple[NDArray[Any], ...]:
-    """Row numbers, labels and probabilities of an experiment's valid part."""
-    run = run_queries.final_run(session, experiment.id)
-    files = {item.name: item for item in run_queries.artifacts_of(session, run)} if run else {}
-    if PREDICTIONS not in files:
-        raise NotFound(
-            f"experiment {experiment.id} ({experiment.name}) has no {PREDICTIONS}: it has not finished, or was trained "
-            "elsewhere"
-        )
-    path = storage.path(files[PREDICTIONS].sha256)
-    found = np.loadtxt(path, delimiter="\t", ndmin=2) if path.stat().st_size else np.empty((0, 3))
-    return found[:, 0].astype(np.int64), found[:, 1] == 1, found[:, 2]
 
 
 def _is_ids(file: ContestFile) -> bool:

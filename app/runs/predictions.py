@@ -1,0 +1,53 @@
+"""What an experiment predicted for the rows that it held out. Read by everything that judges it pair by pair."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.experiments.models import Experiment
+from app.language import gettext as _
+from app.runs import queries
+from app.storage import Storage
+
+FILE = "valid_predictions.tsv"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of N rows of the train file, by ascending number; the arrays are shared: never written to."""
+
+    rows_N: NDArray[np.int64]
+    labels_N: NDArray[np.bool_]
+    probabilities_N: NDArray[np.float64]
+
+
+def predictions(session: Session, storage: Storage, experiment: Experiment) -> Predictions:
+    """The experiment's valid predictions. Raises NotFound when it has none."""
+    run = queries.final_run(session, experiment.id)
+    files = {item.name: item for item in queries.artifacts_of(session, run)} if run else {}
+    if FILE not in files:
+        raise NotFound(
+            _(
+                "experiment %(id)s (%(name)s) has no %(file)s: it has not finished, or was trained elsewhere",
+                id=experiment.id,
+                name=experiment.name,
+                file=FILE,
+            )
+        )
+    return _read(storage.path(files[FILE].sha256))
+
+
+@lru_cache(maxsize=200)  # a file never changes: its path is its hash; of 10,000 rows it is 170 kB
+def _read(path: Path) -> Predictions:
+    empty = not path.stat().st_size
+    found: NDArray[Any] = np.empty((0, 3)) if empty else np.loadtxt(path, delimiter="\t", ndmin=2)
+    parts = found[:, 0].astype(np.int64), found[:, 1] == 1, found[:, 2].copy()
+    for part in parts:
+        part.flags.writeable = False
+    return Predictions(*parts)
