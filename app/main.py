@@ -30,6 +30,7 @@ from app.db import Database
 from app.error_page import ErrorPage
 from app.errors import AppError, Away, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
+from app.experiments import edit_pages, status_pages
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.language import LanguageOfRequest
@@ -124,7 +125,7 @@ def _routes(app: FastAPI) -> None:
     )
     for module in programs:
         app.include_router(module.router)
-    first = (account_pages, contest_pages, experiment_form_pages, experiment_pages)
+    first = (account_pages, contest_pages, experiment_form_pages, experiment_pages, status_pages, edit_pages)
     for pages in (*first, run_pages, curve_pages, leaderboard_pages, compare_pages):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")

@@ -14,6 +14,7 @@ from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments import queries, relatives
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
+from app.language import gettext as _
 from ml.contract.events import Scored
 from ml.contract.experiment import ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
@@ -145,10 +146,20 @@ def create_external(session: Session, contest: Contest, *, name: str, note: str)
     return experiment
 
 
-def edit(session: Session, experiment: Experiment, *, name: str, note: str) -> None:
-    """Change what people call it; what was asked never changes."""
-    experiment.name = checked_name(name)
-    experiment.note = note.strip()
+def edit(
+    session: Session,
+    experiment: Experiment,
+    *,
+    name: str | None = None,
+    note: str | None = None,
+    verdict: str | None = None,
+) -> None:
+    """Change what people say of it; what was asked never changes. None: left as it is. Raises Refused for a name or a
+    verdict that does not fit into a line."""
+    new_name = experiment.name if name is None else checked_name(name)
+    new_verdict = experiment.verdict if verdict is None else _checked_verdict(verdict)
+    experiment.name, experiment.verdict = new_name, new_verdict
+    experiment.note = experiment.note if note is None else note.strip()
     session.flush()
 
 
@@ -205,6 +216,18 @@ def checked_name(name: str) -> str:
         message = "give a name of 1 to 200 printable characters, without line breaks"
         raise Refused(f"name {name[:50]!r}: {message}", [FieldError("name", message, name[:50])])
     return name
+
+
+def _checked_verdict(verdict: str) -> str:
+    """The verdict without surrounding spaces. Raises Refused for a long or unprintable one."""
+    verdict = verdict.strip()
+    if len(verdict) > 200 or not verdict.isprintable():
+        message = _("a verdict is one line of at most 200 printable characters; the note takes more")
+        raise Refused(
+            _("verdict %(begin)s: %(message)s", begin=repr(verdict[:50]), message=message),
+            [FieldError("verdict", message, verdict[:50])],
+        )
+    return verdict
 
 
 def add_score(session: Session, score: Score) -> None:

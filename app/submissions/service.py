@@ -22,6 +22,7 @@ class OnlineScore:
     text: str = ""
     uncertain: bool = False
     source: str = "rest"
+    made_by: str = ""
 
 
 def number(text: str) -> float:
@@ -65,6 +66,7 @@ def post_online_score(
         uncertain=score.uncertain,
         note=score.note,
         source=score.source,
+        made_by=score.made_by,
         idempotency_key=key,
         created_at=clock(session),
     )
