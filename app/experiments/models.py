@@ -17,6 +17,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
+from app.language import N_
+
+#: words of rows that pages show: splits, and where a score comes from
+SPLITS = (N_("train"), N_("valid"), N_("online"))
+SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"))
 
 
 class Experiment(Base):

@@ -11,11 +11,12 @@ from app.contests import queries as contest_queries
 from app.db import clock
 from app.experiments import queries
 from app.experiments.models import Experiment
+from app.language import N_
 from app.leaderboard.queries import Row, ranked
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs import waiting
-from app.runs.models import Artifact, Attempt, Run, RunEvent
+from app.runs.models import KINDS, Artifact, Attempt, Run, RunEvent
 from app.runs.waiting import Line, Waiting
 from app.runs.worker_service import silent_for
 from app.security import member
@@ -43,11 +44,29 @@ class RunView:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A run in the graph. `experiments`: others that it works for, too. `outside`: it is not this experiment's own."""
+
+    run: Run
+    experiments: list[int]
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Runs that may work at the same time, once those of the stage before have finished."""
+
+    title: str
+    nodes: list[Node]
+
+
+@dataclass(frozen=True)
 class StatusView:
     """experiments/_status.html: what moves while the experiment works. `retries`: there is something to try again."""
 
     experiment: Experiment
     row: Row
+    stages: list[Stage]
     runs: list[RunView]
     retries: bool
 
@@ -77,12 +96,26 @@ def status_of(session: Session, experiment: Experiment) -> StatusView:
     contest = contest_queries.contest_by_id(session, experiment.contest_id)
     runs = run_queries.runs_of(session, experiment.id)
     line = waiting.line(session) if any(run.status == "queued" for run in runs) else None
+    views = [_run_view(session, run, experiment.id, line) for run in runs]
     return StatusView(
         experiment=experiment,
         row=ranked(session, contest, ids=[experiment.id]).rows[0],
-        runs=[_run_view(session, run, experiment.id, line) for run in runs],
+        stages=_stages(session, views),
+        runs=views,
         retries=any(run.status in {"failed", "cancelled"} for run in runs),
     )
+
+
+def _stages(session: Session, views: list[RunView]) -> list[Stage]:
+    """Its runs by kind, and before them those of other experiments that they read (a fusion's members, a teacher)."""
+    own = {view.run.id for view in views}
+    needed = {need.id: need for view in views for _role, need in run_queries.needs_of(session, view.run.id)}
+    outside = [run for number, run in sorted(needed.items()) if number not in own]
+    first = [Node(run, run_queries.experiment_ids_of(session, run.id), outside=True) for run in outside]
+    stages = [Stage(N_("of other experiments"), first)]
+    for kind, title in zip(KINDS, (N_("Pretraining"), N_("Finetuning"), N_("Blend")), strict=True):
+        stages.append(Stage(title, [Node(view.run, view.shared_with) for view in views if view.run.kind == kind]))
+    return [stage for stage in stages if stage.nodes]
 
 
 def _run_view(session: Session, run: Run, experiment_id: int, line: Line | None) -> RunView:
