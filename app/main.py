@@ -30,6 +30,7 @@ from app.db import Database
 from app.error_page import ErrorPage
 from app.errors import AppError, Away, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
+from app.experiments import edit_pages, status_pages
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.language import LanguageOfRequest
@@ -39,7 +40,7 @@ from app.leaderboard import pages as leaderboard_pages
 from app.queue import Doorbell
 from app.request_log import RequestLog
 from app.runs import api as run_api
-from app.runs import curve_api, curve_pages, queue_api, upload_api, worker_api
+from app.runs import curve_api, curve_pages, job_api, log_api, log_pages, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
 from app.runs.sweeper import Sweeper
 from app.settings import Settings, load
@@ -120,14 +121,16 @@ def _routes(app: FastAPI) -> None:
         significance_api,
         run_api,
         curve_api,
+        log_api,
+        job_api,
         upload_api,
         queue_api,
         worker_api,
     )
     for module in programs:
         app.include_router(module.router)
-    first = (account_pages, contest_pages, experiment_form_pages, experiment_pages)
-    for pages in (*first, run_pages, curve_pages, leaderboard_pages, compare_pages):
+    first = (account_pages, contest_pages, experiment_form_pages, experiment_pages, status_pages, edit_pages)
+    for pages in (*first, run_pages, curve_pages, log_pages, leaderboard_pages, compare_pages):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")

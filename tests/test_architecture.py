@@ -57,6 +57,7 @@ ALLOWED = {
             "jinja2",
             "babel",
             "markdown_it",
+            "markupsafe",
             "tabulate",
             "argon2",
             "numpy",

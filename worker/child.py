@@ -43,9 +43,9 @@ class Child:
     """A trainer under way. Its stdin is a pipe that we hold open: should this process die, the trainer sees the end."""
 
     def __init__(self, folder: Path) -> None:
-        self._log = folder / "stderr.log"
+        self.log = folder / "stderr.log"
         env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _SET
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ml", "job.json", "out", "--die-with-parent"],
                 cwd=folder,
@@ -94,7 +94,7 @@ class Child:
 
     def log_tail(self) -> str:
         """The last lines of its stderr; says how many were left out."""
-        lines = self._log.read_bytes().decode("utf-8", "replace").split("\n")
+        lines = self.log.read_bytes().decode("utf-8", "replace").split("\n")
         left_out = len(lines) - LOG_TAIL_LINES
         return "\n".join(
             ([f"({left_out} earlier lines left out)"] if left_out > 0 else []) + lines[-LOG_TAIL_LINES:]

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from ml.contract.events import Cancelled, Crashed, Event, Failed, Measured, Returned
+from ml.contract.events import LAST_EVENTS, Cancelled, Crashed, Event, Failed, Measured, Returned
 from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
 from ml.contract.logs import about
@@ -17,6 +17,7 @@ from worker.cache import Cache
 from worker.child import Child
 from worker.client import Away, Claim, Client, Rejected, Stale
 from worker.courier import Courier
+from worker.printed import Reader
 from worker.settings import WorkerSettings
 from worker.spool import Spool
 
@@ -195,14 +196,19 @@ class Current:
             if self.stopped_by is not None:
                 return
             self._child = Child(self.spool.folder)
+        reader = Reader(self._child.log, self.spool.append_before_end)
+        reader.start()
         try:
             for event in self._child.events():
+                if isinstance(event, LAST_EVENTS):
+                    reader.close()  # nothing may come after the last event
                 if not (
                     self.stopped_by and isinstance(event, Failed | Crashed | Returned)
                 ):  # that it was stopped is no news
                     self.spool.append(event)
         finally:
             self._child.stop()
+            reader.close()
             self._child.close()
 
     def end(self) -> Event | None:

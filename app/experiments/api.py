@@ -58,10 +58,11 @@ class NewSweep(NewExperiment):
 
 
 class EditExperiment(Strict):
-    """Name and note; what was asked never changes."""
+    """Name, verdict and note; what was asked never changes. What is left out, or null, stays as it is."""
 
-    name: str
-    note: str = ""
+    name: str | None = None
+    note: str | None = Field(None, description="Markdown")
+    verdict: str | None = Field(None, description="what came of it: one line, at most 200 characters")
 
 
 class NewOnlineScore(Strict):
@@ -84,6 +85,7 @@ class ScoreOut(BaseModel):
     uncertain: bool
     note: str
     source: str
+    made_by: str = Field(description="the member or token that posted it")
     run_id: int | None
     created_at: datetime
 
@@ -94,7 +96,8 @@ class ExperimentOut(BaseModel):
     id: int
     contest: str
     name: str
-    note: str
+    verdict: str = Field(description="what came of it, in one line")
+    note: str = Field(description="Markdown")
     origin: str
     made_by: str = Field(description="the member or token that asked for it")
     archived_at: datetime | None
@@ -198,9 +201,9 @@ def read_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
 
 @router.patch("/experiments/{experiment_id}")
 def edit_experiment(experiment_id: int, body: EditExperiment, session: SessionDep) -> ExperimentOut:
-    """Change name and note."""
+    """Change name, verdict or note."""
     experiment = queries.experiment(session, experiment_id)
-    service.edit(session, experiment, name=body.name, note=body.note)
+    service.edit(session, experiment, name=body.name, note=body.note, verdict=body.verdict)
     return experiment_out(session, experiment)
 
 
@@ -230,10 +233,11 @@ def post_online_score(
     body: NewOnlineScore,
     session: SessionDep,
     response: Response,
+    who: Member,
     idempotency_key: Annotated[str | None, Header(description="the same key twice stores one score")] = None,
 ) -> ScoreOut:
     """Append the online score of a prediction file. Refuses NaN, infinity and what the metric can't be."""
-    score = submissions.OnlineScore(value=body.value, note=body.note)
+    score = submissions.OnlineScore(value=body.value, note=body.note, made_by=who.name)
     row, new = submissions.post_online_score(
         session, queries.experiment(session, experiment_id), score, key=idempotency_key
     )

@@ -17,6 +17,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
+from app.language import N_
+
+#: words of rows that pages show: splits, and where a score comes from
+SPLITS = (N_("train"), N_("valid"), N_("online"))
+SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"))
 
 
 class Experiment(Base):
@@ -24,6 +29,7 @@ class Experiment(Base):
 
     `marks`: what a reader of its scores must know (leaking, transductive), and why. `made_by`: the member or token
     that asked for it. `archived_at`: since when it is out of the table, scores and all, until it is restored.
+    `note`: Markdown. `verdict`: what came of it, in one line.
     """
 
     __tablename__ = "experiments"
@@ -37,6 +43,7 @@ class Experiment(Base):
     contest_id: Mapped[int] = mapped_column(ForeignKey("contests.id"), index=True)
     name: Mapped[str] = mapped_column(String(200))
     note: Mapped[str] = mapped_column(Text, default="")
+    verdict: Mapped[str] = mapped_column(String(200), default="")
     origin: Mapped[str] = mapped_column(String(20), default="pairboard")
     config: Mapped[dict[str, Any] | None]
     marks: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -80,7 +87,8 @@ class Score(Base):
     """One number of one split. Append-only for online; a run's own score is replaced by its later attempt's.
 
     `low` and `high` are the ends of its 95% interval; `members` what each fold or fused experiment scored by itself.
-    `latest`: no later one of this experiment, split and metric stands; the table shows these.
+    `latest`: no later one of this experiment, split and metric stands; the table shows these. `made_by`: the member or
+    token that posted it.
     `text` keeps a number as a person typed it (0.877030), `uncertain` the question mark behind it (0.8?).
     The range check refuses NaN and infinity on both databases: SQLite stores NaN as NULL, Postgres ranks it highest.
     """
@@ -117,5 +125,6 @@ class Score(Base):
     uncertain: Mapped[bool] = mapped_column(default=False)
     note: Mapped[str] = mapped_column(Text, default="")
     source: Mapped[str] = mapped_column(String(20))
+    made_by: Mapped[str] = mapped_column(String(200), default="")
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime]

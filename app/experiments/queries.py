@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.experiments.models import Experiment, ExperimentTag, Score
+from app.language import gettext as _
 from ml.contract.experiment import differences, upgrade
 
 
@@ -15,7 +16,7 @@ def experiment(session: Session, experiment_id: int) -> Experiment:
     """The experiment of this id. Raises NotFound."""
     found = session.get(Experiment, experiment_id)
     if found is None:
-        raise NotFound(f"there is no experiment {experiment_id}")
+        raise NotFound(_("there is no experiment %(id)s", id=experiment_id))
     return found
 
 
@@ -37,7 +38,7 @@ def chosen(session: Session, contest_id: int, ids: Sequence[int]) -> Sequence[Ex
     query = select(Experiment).where(Experiment.contest_id == contest_id, Experiment.id.in_(ids))
     found = {experiment.id: experiment for experiment in session.scalars(query)}
     if missing := [str(number) for number in dict.fromkeys(ids) if number not in found]:
-        raise NotFound(f"this contest has no experiment {', '.join(missing)}")
+        raise NotFound(_("this contest has no experiment %(ids)s", ids=", ".join(missing)))
     return [found[number] for number in dict.fromkeys(ids)]
 
 

@@ -8,6 +8,7 @@ from app.contests.models import Contest
 from app.errors import FieldError, NotFound, Refused
 from app.experiments import queries
 from app.experiments.models import Experiment
+from app.language import gettext as _
 from ml.contract.experiment import ExperimentConfig, upgrade
 
 #: fields of `data` that decide which rows are validated on
@@ -27,13 +28,18 @@ def check(
         teacher = _other(session, contest, config.finetune.soft_labels_from, "finetune.soft_labels_from")
         if teacher.train_file_id != train_file_id:
             _refuse(
-                "finetune.soft_labels_from", f"experiment {teacher.id} was trained on another train file", teacher.id
+                "finetune.soft_labels_from",
+                _("experiment %(id)s was trained on another train file", id=teacher.id),
+                teacher.id,
             )
         asked = upgrade(teacher.config or {})
         if not asked.data.folds:
             _refuse(
                 "finetune.soft_labels_from",
-                f"experiment {teacher.id} has no folds, so it predicts only its valid part: name one with data.folds",
+                _(
+                    "experiment %(id)s has no folds, so it predicts only its valid part: name one with data.folds",
+                    id=teacher.id,
+                ),
                 teacher.id,
             )
 
@@ -55,17 +61,21 @@ def _other(session: Session, contest: Contest, number: int, field: str) -> Exper
     except NotFound:
         found = None
     if found is None or found.contest_id != contest.id:
-        _refuse(field, f"contest {contest.slug!r} has no experiment {number}", number)
+        _refuse(field, _("contest %(slug)s has no experiment %(id)s", slug=repr(contest.slug), id=number), number)
     if found.config is None:
-        _refuse(field, f"experiment {number} was trained elsewhere: pairboard has no predictions of it", number)
+        _refuse(
+            field,
+            _("experiment %(id)s was trained elsewhere: pairboard has no predictions of it", id=number),
+            number,
+        )
     return found
 
 
 def _same_files(member: Experiment, train_file_id: int, test_file_id: int | None, field: str) -> None:
     if member.train_file_id != train_file_id:
-        _refuse(field, f"experiment {member.id} was trained on another train file", member.id)
+        _refuse(field, _("experiment %(id)s was trained on another train file", id=member.id), member.id)
     if member.test_file_id != test_file_id:
-        _refuse(field, f"experiment {member.id} predicts another test file, or none", member.id)
+        _refuse(field, _("experiment %(id)s predicts another test file, or none", id=member.id), member.id)
 
 
 def _one_split(members: list[Experiment]) -> None:
@@ -74,9 +84,15 @@ def _one_split(members: list[Experiment]) -> None:
     for member in members:
         asked = upgrade(member.config or {})
         if asked.data.full_data:
-            _refuse("fusion.members", f"experiment {member.id} has no valid part (data.full_data)", member.id)
+            _refuse(
+                "fusion.members", _("experiment %(id)s has no valid part (data.full_data)", id=member.id), member.id
+            )
         if asked.augment.augment_before_split:
-            _refuse("fusion.members", f"experiment {member.id} was validated on made-up rows (it leaks)", member.id)
+            _refuse(
+                "fusion.members",
+                _("experiment %(id)s was validated on made-up rows (it leaks)", id=member.id),
+                member.id,
+            )
         own = {name: getattr(asked.data, name) for name in _SPLIT}
         if not asked.data.folds:
             own["valid_fraction"] = asked.data.valid_fraction
@@ -86,8 +102,13 @@ def _one_split(members: list[Experiment]) -> None:
             differing = ", ".join(name for name in own if own.get(name) != first.get(name))
             _refuse(
                 "fusion.members",
-                f"experiments {of} and {member.id} are of different splits (data: {differing or 'folds'}): "
-                "blend experiments whose split fields are the same",
+                _(
+                    "experiments %(first)s and %(second)s are of different splits (data: %(fields)s): blend "
+                    "experiments whose split fields are the same",
+                    first=of,
+                    second=member.id,
+                    fields=differing or "folds",
+                ),
                 member.id,
             )
 

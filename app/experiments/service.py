@@ -14,6 +14,7 @@ from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments import queries, relatives
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
+from app.language import gettext as _
 from ml.contract.events import Scored
 from ml.contract.experiment import ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
@@ -35,7 +36,10 @@ def build_config(preset_name: str, changes: dict[str, Any], size: str = "") -> E
     except ValidationError as error:
         problems = field_errors(error)
         raise Refused(
-            "; ".join(f"config.{p.field}: {p.message}" + (f" (got {p.value})" if p.value else "") for p in problems),
+            "; ".join(
+                f"config.{p.field}: {p.message}" + (_(" (got %(value)s)", value=p.value) if p.value else "")
+                for p in problems
+            ),
             problems,
         ) from error
 
@@ -72,8 +76,8 @@ def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Expe
     train = _file(session, contest, "train", asked.get("train_file_id"))
     if train is None:
         raise Refused(
-            f"contest {contest.slug!r} has no train file yet: upload one first",
-            [FieldError("train_file_id", "no train file")],
+            _("contest %(slug)s has no train file yet: upload one first", slug=repr(contest.slug)),
+            [FieldError("train_file_id", _("no train file"))],
         )
     test = _file(session, contest, "test", asked.get("test_file_id"))
     reads = pretrain_reads(config)
@@ -82,13 +86,17 @@ def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Expe
     for role, file in (("unlabelled", unlabelled), ("test", test)):
         if role in reads and file is None:
             field = "pretrain.unlabelled" if role == "unlabelled" else "pretrain.test_texts"
-            message = f"contest {contest.slug!r} has no {role} file to pretrain on: upload one, or switch it off"
+            message = _(
+                "contest %(slug)s has no %(role)s file to pretrain on: upload one, or switch it off",
+                slug=repr(contest.slug),
+                role=_(role),
+            )
             raise Refused(f"{field}: {message}", [FieldError(field, message)])
     relatives.check(session, contest, config, train.id, test.id if test else None)
     if parent_id is not None and queries.experiment(session, parent_id).contest_id != contest.id:
         raise Refused(
-            f"experiment {parent_id} is of another contest",
-            [FieldError("parent_id", "of another contest", str(parent_id))],
+            _("experiment %(id)s is of another contest", id=parent_id),
+            [FieldError("parent_id", _("of another contest"), str(parent_id))],
         )
     return Experiment(
         contest_id=contest.id,
@@ -130,7 +138,7 @@ def _file(session: Session, contest: Contest, kind: str, file_id: int | None) ->
         return next(iter(contest_queries.files(session, contest.id, kind)), None)
     file = contest_queries.file(session, contest.id, file_id)
     if file.kind != kind:
-        message = f"file {file_id} ({file.name}) is a {file.kind} file"
+        message = _("file %(id)s (%(name)s) is a %(kind)s file", id=file_id, name=file.name, kind=_(file.kind))
         raise Refused(message, [FieldError(f"{kind}_file_id", message, str(file_id))])
     return file
 
@@ -145,10 +153,20 @@ def create_external(session: Session, contest: Contest, *, name: str, note: str)
     return experiment
 
 
-def edit(session: Session, experiment: Experiment, *, name: str, note: str) -> None:
-    """Change what people call it; what was asked never changes."""
-    experiment.name = checked_name(name)
-    experiment.note = note.strip()
+def edit(
+    session: Session,
+    experiment: Experiment,
+    *,
+    name: str | None = None,
+    note: str | None = None,
+    verdict: str | None = None,
+) -> None:
+    """Change what people say of it; what was asked never changes. None: left as it is. Raises Refused for a name or a
+    verdict that does not fit into a line."""
+    new_name = experiment.name if name is None else checked_name(name)
+    new_verdict = experiment.verdict if verdict is None else _checked_verdict(verdict)
+    experiment.name, experiment.verdict = new_name, new_verdict
+    experiment.note = experiment.note if note is None else note.strip()
     session.flush()
 
 
@@ -175,8 +193,11 @@ def checked_tag(tag: str) -> str:
     """The tag without surrounding spaces. Raises Refused for one that a search could not name."""
     tag = tag.strip()
     if not re.fullmatch(r"[^\W_][\w.+-]{0,39}", tag):
-        message = "a tag is a word of at most 40 letters, digits and . + - _, with a letter or digit first"
-        raise Refused(f"tag {tag[:50]!r}: {message}", [FieldError("tag", message, tag[:50])])
+        message = _("a tag is a word of at most 40 letters, digits and . + - _, with a letter or digit first")
+        raise Refused(
+            _("tag %(begin)s: %(message)s", begin=repr(tag[:50]), message=message),
+            [FieldError("tag", message, tag[:50])],
+        )
     return tag
 
 
@@ -202,9 +223,24 @@ def checked_name(name: str) -> str:
     """The name without surrounding spaces. Raises Refused for an empty, long or unprintable one."""
     name = name.strip()
     if not 1 <= len(name) <= 200 or not name.isprintable():
-        message = "give a name of 1 to 200 printable characters, without line breaks"
-        raise Refused(f"name {name[:50]!r}: {message}", [FieldError("name", message, name[:50])])
+        message = _("give a name of 1 to 200 printable characters, without line breaks")
+        raise Refused(
+            _("name %(begin)s: %(message)s", begin=repr(name[:50]), message=message),
+            [FieldError("name", message, name[:50])],
+        )
     return name
+
+
+def _checked_verdict(verdict: str) -> str:
+    """The verdict without surrounding spaces. Raises Refused for a long or unprintable one."""
+    verdict = verdict.strip()
+    if len(verdict) > 200 or not verdict.isprintable():
+        message = _("a verdict is one line of at most 200 printable characters; the note takes more")
+        raise Refused(
+            _("verdict %(begin)s: %(message)s", begin=repr(verdict[:50]), message=message),
+            [FieldError("verdict", message, verdict[:50])],
+        )
+    return verdict
 
 
 def add_score(session: Session, score: Score) -> None:

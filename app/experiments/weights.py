@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.errors import FieldError, Refused
+from app.language import gettext as _
 from app.settings import Settings
 from ml.contract.experiment import ExperimentConfig
 
@@ -18,23 +19,42 @@ def require(config: ExperimentConfig, settings: Settings) -> None:
         return
     folder = Path(config.encoder.weights).expanduser()
     if not folder.is_dir():
-        _refuse("weights", f"there is no folder {str(folder)!r} on this machine", config.encoder.weights)
+        _refuse(
+            "weights",
+            _("there is no folder %(folder)s on this machine", folder=repr(str(folder))),
+            config.encoder.weights,
+        )
     if not (folder / "config.json").is_file():
-        _refuse("weights", f"{folder} has no config.json: name a folder in Hugging Face layout", config.encoder.weights)
+        _refuse(
+            "weights",
+            _("%(folder)s has no config.json: name a folder in Hugging Face layout", folder=folder),
+            config.encoder.weights,
+        )
     if not any(folder.glob("model*.safetensors")):
         _refuse(
             "weights",
-            f"{folder} has no model.safetensors: convert the weights (pickled .bin files are never opened)",
+            _(
+                "%(folder)s has no model.safetensors: convert the weights (pickled .bin files are never opened)",
+                folder=folder,
+            ),
             config.encoder.weights,
         )
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
-        _refuse("weights", f"{folder / 'config.json'} can't be read ({error})", config.encoder.weights)
+        _refuse(
+            "weights",
+            _("%(file)s can't be read (%(error)s)", file=folder / "config.json", error=error),
+            config.encoder.weights,
+        )
     if kind != config.encoder.model_type:
         _refuse(
             "model_type",
-            f"{folder} holds weights of type {kind!r}: set model_type to what they are",
+            _(
+                "%(folder)s holds weights of type %(kind)s: set model_type to what they are",
+                folder=folder,
+                kind=repr(kind),
+            ),
             config.encoder.model_type,
         )
 

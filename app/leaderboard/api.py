@@ -51,6 +51,7 @@ class RowOut(BaseModel):
     archived_at: datetime | None
     tags: list[str]
     hours: float
+    verdict: str
     gap: float | None
 
 

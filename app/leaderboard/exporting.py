@@ -171,7 +171,7 @@ def _texts(shown: list[Line], view: View) -> tuple[tuple[str, ...], list[tuple[s
 def csv(session: Session, contest: Contest, view: View) -> str:
     """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
     header = ["id", "experiment", "status", "train", "valid", "valid low", "valid high", "folds mean"]
-    header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "tags", "note", "by"]
+    header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "tags", "verdict", "note", "by"]
     header += ["made"]
     against = baseline(session, contest, view)
     changes = ("valid", "online") if against else ()
@@ -182,7 +182,7 @@ def csv(session: Session, contest: Contest, view: View) -> str:
         around = [getattr(row.valid, name, None) for name in ("low", "high", "mean", "deviation")]
         remark = row.online.note if row.online else ""
         cells: list[object] = [row.id, row.name, row.status, train, valid, *around, online, remark, row.gap]
-        cells += [round(row.hours, 4), " ".join(row.marks), " ".join(row.tags), row.note, row.made_by]
+        cells += [round(row.hours, 4), " ".join(row.marks), " ".join(row.tags), row.verdict, row.note, row.made_by]
         cells.append(row.created_at.isoformat())
         body.append([*cells, *(_change(row, against, split) for split in changes)])
     return write_csv([*header, *(f"{split} change" for split in changes)], body)

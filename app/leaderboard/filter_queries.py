@@ -22,7 +22,8 @@ def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]
         return _is(compare(columns[term.name], term.value))
     if term.name == "":
         word = str(term.value)
-        return or_(Experiment.name.icontains(word, autoescape=True), Experiment.note.icontains(word, autoescape=True))
+        texts = (Experiment.name, Experiment.note, Experiment.verdict)
+        return or_(*(text.icontains(word, autoescape=True) for text in texts))
     if term.name == "status":
         external = Experiment.origin == "external"
         here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)

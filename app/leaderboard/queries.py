@@ -65,6 +65,7 @@ class Row:
     archived_at: datetime | None = None
     tags: tuple[str, ...] = ()
     hours: float = 0.0
+    verdict: str = ""
 
     @property
     def gap(self) -> float | None:
@@ -282,6 +283,7 @@ def _row(
         archived_at=experiment.archived_at,
         tags=tuple(tags.get(experiment.id, ())),
         hours=hours.get(experiment.id, 0.0),
+        verdict=experiment.verdict,
     )
 
 

@@ -1,7 +1,7 @@
 """What a reader types into the table's search box, as terms that a query can hold. Pages, REST and CLI share it.
 
 `n-gram "last 3" -roberta valid>=0.95 gap<0.02 status:failed tag:send encoder.model_type:bert id:3,7`: words stand
-in name or note, everything has to hold, and a minus before a term turns it round.
+in name, verdict or note, everything has to hold, and a minus before a term turns it round.
 """
 
 import math

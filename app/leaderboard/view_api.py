@@ -21,7 +21,7 @@ def _view(
         Query(
             max_length=10_000,  # room for the numbers of many rows
             examples=["n-gram valid>=0.95 status:finished encoder.model_type:bert"],
-            description="words of name or note, bounds, status, mark, tag, by, id, fields of config: all hold",
+            description="words of name, verdict or note, bounds, status, mark, tag, by, id, fields of config: all hold",
         ),
     ] = "",
     show: Annotated[list[str] | None, Query(description=f"more columns: {', '.join(MORE)}")] = None,

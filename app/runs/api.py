@@ -160,7 +160,7 @@ def read_input(sha256: str, holder: HeldDep, session: SessionDep, storage: Stora
     """A file that the run's job names, by its hash."""
     for item in job_of(session, holder.run).inputs:
         if item.sha256 == sha256:
-            return _file(storage, sha256, item.name)
+            return stored_file(storage, sha256, item.name)
     raise NotFound(f"run {holder.run.id} has no input {sha256[:12]}…")
 
 
@@ -181,11 +181,12 @@ def read_artifact(run_id: int, name: ArtifactName, session: SessionDep, storage:
     """Download a file of the run's latest attempt; X-Content-SHA256 is its hash."""
     for artifact in queries.artifacts_of(session, queries.run(session, run_id)):
         if artifact.name == name:
-            return _file(storage, artifact.sha256, name)
+            return stored_file(storage, artifact.sha256, name)
     raise NotFound(f"run {run_id} has no file {name!r}")
 
 
-def _file(storage: Storage, sha256: str, name: str) -> FileResponse:
+def stored_file(storage: Storage, sha256: str, name: str) -> FileResponse:
+    """Its bytes, with their hash. Raises NotFound when they are gone."""
     path = storage.path(sha256)
     if not path.is_file():
         raise NotFound(f"{name} ({sha256[:12]}…) is recorded but no longer in the data folder: upload it again")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.errors import FieldError, Refused
+from app.language import gettext as _
 from app.runs import curve_service, queries
 from app.runs.curve_service import Curve
 from app.runs.models import Run
@@ -86,6 +87,6 @@ def _answer(session: Session, axis: str, found: dict[Run, dict[str, Curve]]) -> 
 def _seen(after: str) -> dict[int, tuple[int, int]]:
     found = [_SEEN.fullmatch(part) for part in after.split(",")]
     if len(found) > 200 or not all(found):
-        message = "send the cursor of an answer before, as it was"
+        message = _("send the cursor of an answer before, as it was")
         raise Refused(f"after={after[:60]!r}: {message}", [FieldError("after", message, after[:60])])
     return {int(part[1]): (int(part[2]), int(part[3])) for part in found if part}

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from app.language import N_
+from app.language import gettext as _
 from app.runs import curve_service, queries
 from app.runs.curve_api import RunId
 from app.runs.curve_service import Curve
@@ -28,7 +30,7 @@ OF_KIND = {
     "pretrain": ("loss", "learning_rate", "tokens_per_second"),
     "": ("gpu_percent", "gpu_memory_bytes", "cpu_percent", "memory_used_bytes"),
 }
-TITLES = {"finetune": ("Finetuning", "微调"), "pretrain": ("Pretraining", "预训练"), "": ("Machine", "机器")}
+TITLES = {"finetune": N_("Finetuning"), "pretrain": N_("Pretraining"), "": N_("Machine")}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,6 @@ class Chart:
 
     series: str
     title: str
-    title_zh: str
     unit: str
     runs: list[int]
     labels: list[str]
@@ -49,7 +50,6 @@ class ChartGroup:
     are not drawn, since there are so many."""
 
     title: str
-    title_zh: str
     charts: list[Chart]
     folded: bool
     left_out: int
@@ -80,17 +80,17 @@ def chart_groups(runs: Sequence[Run], names: Mapping[int, Sequence[str]] | None 
         if told:
             labels = [label(run, names.get(run.id, ()) if names else (), kind=not kind) for run in told]
             charts = [Chart(name, *SERIES[name], runs=[run.id for run in told], labels=labels) for name in series]
-            found.append(ChartGroup(*TITLES[kind], charts, folded=not kind, left_out=left_out))
+            found.append(ChartGroup(TITLES[kind], charts, folded=not kind, left_out=left_out))
     return found
 
 
 def label(run: Run, names: Sequence[str] = (), *, kind: bool = False) -> str:
     """`baseline, fold 2`, or `run 7`; a shared pretrain has the names of all."""
     parts = [" = ".join(name if len(name) < 30 else f"{name[:28]}…" for name in names)] if names else []
-    parts += [f"fold {run.fold + 1}"] if run.fold is not None else []
-    parts += [f"repeat {run.repeat + 1}"] if run.repeat else []
-    parts += [run.kind] if kind else []
-    return ", ".join(parts) or f"run {run.id}"
+    parts += [_("fold %(number)s", number=run.fold + 1)] if run.fold is not None else []
+    parts += [_("repeat %(number)s", number=run.repeat + 1)] if run.repeat else []
+    parts += [_(run.kind)] if kind else []
+    return ", ".join(parts) or _("run %(id)s", id=run.id)
 
 
 @router.get("/curves")
@@ -98,7 +98,7 @@ def show_numbers(request: Request, run: Runs, session: SessionDep, series: str =
     """A chart as a table: about SHOWN points a run, the lowest and the highest of each stretch."""
     runs = [queries.run(session, number) for number in dict.fromkeys(run)]
     found = [(item, curve_service.curves(session, item, [series], x=x, most=SHOWN).get(series)) for item in runs]
-    title, _, unit = SERIES[series]
+    title, unit = SERIES[series]
     context = CurvePage(
         series=series,
         title=title,

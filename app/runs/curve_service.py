@@ -11,12 +11,14 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.errors import FieldError, Refused
+from app.language import N_
+from app.language import gettext as _
 from app.runs import curve_queries, queries
 from app.runs.curves import SERIES, Points, coarse, joined, packed, reduced
 from app.runs.models import Attempt, CurvePiece, Run
 
 PIECE = 1024
-X_AXES = ("step", "epoch", "rows", "time")
+X_AXES = (N_("step"), N_("epoch"), N_("rows"), N_("time"))
 #: points of the curves that turn steps into epochs and hours
 AXIS_POINTS = 2000
 
@@ -144,8 +146,8 @@ def _axis(session: Session, run: Run, attempts: list[Attempt], x: str) -> _Axis:
     if x == "step":
         return _Axis(np.empty(0), np.empty(0))
     name = "time" if x == "time" else "epoch"
-    points, _ = _read(session, attempts, [name], -math.inf, math.inf).get(name, (Points(np.zeros(1), np.zeros(1)), 0))
-    points = reduced(points, AXIS_POINTS)
+    found = _read(session, attempts, [name], -math.inf, math.inf)
+    points = reduced(found[name][0] if name in found else Points(np.zeros(1), np.zeros(1)), AXIS_POINTS)
     values = points.values
     if x == "time":  # hours since the run was first taken
         values = (values - attempts[0].claimed_at.timestamp()) / 3600 if attempts else values
@@ -157,5 +159,5 @@ def _axis(session: Session, run: Run, attempts: list[Attempt], x: str) -> _Axis:
 def _require_known(series: list[str], x: str) -> None:
     for field, value, known in (*(("series", name, tuple(SERIES)) for name in series), ("x", x, X_AXES)):
         if value not in known:
-            message = f"{value[:40]!r} is none of {', '.join(known)}"
+            message = _("%(value)s is none of %(known)s", value=repr(value[:40]), known=", ".join(known))
             raise Refused(f"{field}: {message}", [FieldError(field, message, value[:40])])

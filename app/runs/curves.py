@@ -10,23 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.language import N_
+
 Array = NDArray[np.float64]
 
-#: name of a curve -> (title, title in Chinese, unit). `epoch` and `time` (seconds since 1970) serve as other x axes.
+#: name of a curve -> (title, unit). `epoch` and `time` (seconds since 1970) serve as other x axes.
 SERIES = {
-    "loss": ("loss", "损失", ""),
-    "learning_rate": ("learning rate", "学习率", ""),
-    "samples_per_second": ("samples/s", "样本/秒", "samples/s"),
-    "tokens_per_second": ("tokens/s", "词元/秒", "tokens/s"),
-    "peak_memory_bytes": ("peak memory", "内存峰值", "bytes"),
-    "valid_roc_auc": ("valid AUC", "验证 AUC", ""),
-    "valid_accuracy": ("valid accuracy", "验证准确率", ""),
-    "valid_f1": ("valid F1", "验证 F1", ""),
-    "valid_log_loss": ("valid log loss", "验证对数损失", ""),
-    "gpu_percent": ("GPU busy", "GPU 占用", "%"),
-    "gpu_memory_bytes": ("GPU memory", "显存", "bytes"),
-    "cpu_percent": ("processor busy", "CPU 占用", "%"),
-    "memory_used_bytes": ("machine's memory", "内存", "bytes"),
+    "loss": (N_("loss"), ""),
+    "learning_rate": (N_("learning rate"), ""),
+    "samples_per_second": (N_("samples/s"), "samples/s"),
+    "tokens_per_second": (N_("tokens/s"), "tokens/s"),
+    "peak_memory_bytes": (N_("peak memory"), "bytes"),
+    "valid_roc_auc": (N_("valid AUC"), ""),
+    "valid_accuracy": (N_("valid accuracy"), ""),
+    "valid_f1": (N_("valid F1"), ""),
+    "valid_log_loss": (N_("valid log loss"), ""),
+    "gpu_percent": (N_("GPU busy"), "%"),
+    "gpu_memory_bytes": (N_("GPU memory"), "bytes"),
+    "cpu_percent": (N_("processor busy"), "%"),
+    "memory_used_bytes": (N_("machine's memory"), "bytes"),
 }
 _OF_PROGRESS = ("loss", "learning_rate", "samples_per_second", "tokens_per_second", "peak_memory_bytes", "epoch")
 #: events that have points

@@ -20,8 +20,9 @@ _PREDICTIONS = {
 }
 
 
-def job_of(session: Session, run: Run) -> Job:
-    """The job of a run's current attempt. Its inputs are named by hash; the worker fetches them by it."""
+def job_of(session: Session, run: Run, attempt: int | None = None) -> Job:
+    """The job of a run's current attempt, or of another number. Its inputs are named by hash,
+    by which the worker fetches them."""
     config = upgrade(run.config)
     reads = pretrain_reads(config) if run.kind == "pretrain" else {"test"}
     inputs = [_pair_file("train", contest_queries.file_by_id(session, run.train_file_id))]
@@ -34,7 +35,7 @@ def job_of(session: Session, run: Run) -> Job:
     inputs += [_made("checkpoint", "checkpoint", saved) for saved in queries.checkpoints_of(session, run.id)]
     return Job(
         run_id=run.id,
-        attempt=run.attempt,
+        attempt=run.attempt if attempt is None else attempt,
         kind=cast(RunKind, run.kind),
         config=config,
         inputs=tuple(inputs),

@@ -16,12 +16,21 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
+from app.language import N_
 
-STATUSES = ("queued", "running", "finished", "failed", "cancelled")
+STATUSES = (N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled"))
+KINDS = (N_("pretrain"), N_("finetune"), N_("blend"))
+#: how an attempt ends, beside the statuses
+OUTCOMES = (N_("returned"), N_("lost"))
+
+
+#: events that hold lines of a run's log, as the index of them says it
+LOG = "type IN ('log', 'printed', 'failed', 'crashed')"
 
 
 class Run(Base):
@@ -130,6 +139,10 @@ class RunEvent(Base):
     """One event, numbered per attempt by its one writer."""
 
     __tablename__ = "run_events"
+    __table_args__ = (
+        # few among very many: the lines that a person reads (log_queries)
+        Index("ix_run_events_log", "attempt_id", "number", sqlite_where=text(LOG), postgresql_where=text(LOG)),
+    )
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

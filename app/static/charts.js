@@ -72,7 +72,7 @@ class Chart {
       this.show();
       if (answer.active) follow(answer.cursor);
     } catch (error) {
-      this.say(`The curve can't be drawn: ${error.message}`);
+      this.say(`${section.dataset.failed} ${error.message}`);
     }
   }
 
@@ -86,7 +86,7 @@ class Chart {
 
   show() {
     if (this.curves.size === 0) {
-      this.say("Nothing was told yet.");
+      this.say(section.dataset.nothing);
       return;
     }
     const { log, smoothing } = asked();
@@ -110,7 +110,7 @@ class Chart {
       }
     });
     if (fig.legend) fig.legend.click_policy = "hide"; // a click on a name hides its line
-    fig.add_tools(new HoverTool({ mode: "vline", tooltips: [[asked().x, "@x{0,0.[000]}"], [this.figure.dataset.title, "@y{0.[000000]}"]] }));
+    fig.add_tools(new HoverTool({ mode: "vline", tooltips: [[controls.elements.x.selectedOptions[0].textContent, "@x{0,0.[000]}"], [this.figure.dataset.title, "@y{0.[000000]}"]] }));
     this.fig = fig;
     this.plot.replaceChildren();
     this.plot.setAttribute("aria-label", this.spoken());
@@ -122,7 +122,8 @@ class Chart {
   spoken() {
     const each = [...this.curves.values()].map((curve) => {
       const label = this.runs.length > 1 ? `${this.labels[this.runs.indexOf(curve.run)]}: ` : "";
-      return `${label}from ${short(curve.y[0])} to ${short(curve.y.at(-1))} in ${curve.total} points`;
+      const values = { first: short(curve.y[0]), last: short(curve.y.at(-1)), count: curve.total };
+      return label + section.dataset.spoken.replace(/\{(\w+)\}/g, (_, name) => values[name]);
     });
     return `${this.figure.dataset.title}, ${each.join("; ")}`;
   }

@@ -10,6 +10,7 @@ from app.errors import Conflict, FieldError, Refused
 from app.experiments import queries
 from app.experiments import service as experiments
 from app.experiments.models import Experiment, Score
+from app.language import gettext as _
 from ml.contract.scores import METRICS
 
 
@@ -22,6 +23,7 @@ class OnlineScore:
     text: str = ""
     uncertain: bool = False
     source: str = "rest"
+    made_by: str = ""
 
 
 def number(text: str) -> float:
@@ -29,7 +31,7 @@ def number(text: str) -> float:
     try:
         return float(text.strip())
     except ValueError as error:
-        message = f"{text.strip()[:50]!r} is not a number: type it as 0.8778"
+        message = _("%(text)s is not a number: type it as 0.8778", text=repr(text.strip()[:50]))
         raise Refused(message, [FieldError("value", message, text[:50])]) from error
 
 
@@ -47,13 +49,17 @@ def post_online_score(
     except ValueError as error:
         raise Refused(str(error), [FieldError("value", str(error), repr(score.value))]) from error
     if key is not None and not 1 <= len(key) <= 200:
-        raise Refused(f"the Idempotency-Key has {len(key)} characters: 1 to 200, a UUID for example")
+        raise Refused(_("the Idempotency-Key has %(count)s characters: 1 to 200, a UUID for example", count=len(key)))
     session.refresh(experiment, with_for_update=True)  # the same key twice at once: the second waits for the first
     if key and (earlier := queries.score_by_key(session, experiment.id, key)):
         if (earlier.value, earlier.note) != (score.value, score.note):
             raise Conflict(
-                f"Idempotency-Key {key!r} was used for {earlier.value:g} {earlier.note!r} before: "
-                "send a new key for a new score"
+                _(
+                    "Idempotency-Key %(key)s was used for %(value)g %(note)s before: send a new key for a new score",
+                    key=repr(key),
+                    value=earlier.value,
+                    note=repr(earlier.note),
+                )
             )
         return earlier, False
     row = Score(
@@ -65,6 +71,7 @@ def post_online_score(
         uncertain=score.uncertain,
         note=score.note,
         source=score.source,
+        made_by=score.made_by,
         idempotency_key=key,
         created_at=clock(session),
     )

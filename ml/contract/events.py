@@ -1,6 +1,7 @@
 """What a run says while it works: one JSON object a line on stdout, then rows in the database.
 
-ml writes most; the worker writes `measured`, `returned` and `cancelled`, and for a dead child `crashed` or `failed`.
+ml writes most; the worker writes `printed`, `measured`, `returned` and `cancelled`, and for a dead child `crashed`
+or `failed`.
 The first field of each line, `type`, tells which event it is.
 """
 
@@ -36,6 +37,15 @@ class Log(Strict):
     type: Literal["log"] = "log"
     level: Literal["info", "warning", "error"] = "info"
     message: str
+
+
+class Printed(Strict):
+    """Lines that the trainer and its libraries wrote to stderr; the worker reads them. `left_out`: bytes of them that
+    were dropped before these lines, since there were so many."""
+
+    type: Literal["printed"] = "printed"
+    lines: tuple[str, ...]
+    left_out: int = Field(0, ge=0)
 
 
 class DataRead(Strict):
@@ -190,6 +200,7 @@ class Cancelled(Strict):
 Event = Annotated[
     Started
     | Log
+    | Printed
     | DataRead
     | Progress
     | Measured

@@ -1,0 +1,48 @@
+"""An experiment's note, which is Markdown, as HTML that is safe to show. Called by pages.
+
+CommonMark with tables and strikethrough. Raw HTML stays text, there are no images (an address that the page would load
+by itself tells its owner who reads), and a link leads nowhere but to http, https, mailto or a place of this site.
+"""
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_ALLOWED = ("http:", "https:", "mailto:")
+#: the page has the first and the second level itself
+_DEEPER = 2
+
+
+def rendered(note: str) -> Markup:
+    """The note as HTML."""
+    # breaks: a note of before, which was shown as it was typed, keeps its lines
+    reader = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+    reader.disable("image")
+    setattr(reader, "validateLink", is_safe)  # noqa: B010 - how markdown-it-py has it replaced; typed as a method
+    tokens = reader.parse(note)
+    for token in tokens:
+        _prepare(token)
+        for child in token.children or ():
+            _prepare(child)
+    return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704 - what is not Markdown was escaped
+
+
+def is_safe(address: str) -> bool:
+    """Whether a link may lead there. A browser drops tabs and line breaks within an address, and spaces before it."""
+    bare = re.sub(r"[\x00-\x20\x7f-\x9f]", "", address)
+    scheme = _SCHEME.match(bare)
+    return scheme is None or scheme[0].lower() in _ALLOWED
+
+
+def _prepare(token: Token) -> None:
+    """A link vouches for nothing; headings stand below the page's own; a column's colons set a class, for pages refuse
+    inline styles."""
+    if token.type == "link_open":
+        token.attrSet("rel", "nofollow noopener")
+    elif token.type in {"heading_open", "heading_close"}:
+        token.tag = f"h{min(6, int(token.tag[1]) + _DEEPER)}"
+    elif "right" in str(token.attrs.pop("style", "")):
+        token.attrSet("class", "num")
