@@ -13,6 +13,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import write_po
 
+from app.contract_words import contract_messages
 from app.language import LANGUAGES, LOCALE, catalogue_files, read_catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,10 @@ def used(root: Path = ROOT) -> dict[Key, list[Path]]:
             files = found.setdefault(key, [])
             if path.relative_to(root) not in files:
                 files.append(path.relative_to(root))
+    for message, path in contract_messages():
+        files = found.setdefault(message, [])
+        if path not in files:
+            files.append(path)
     return found
 
 

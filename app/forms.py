@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from app.config_errors import field_errors
+from app.contract_words import help_of, title, title_zh, unit
 from app.errors import FieldError
+from app.language import gettext as _
 from ml.contract.experiment import ExperimentConfig
 
 Kind = Literal["number", "integer", "text", "choice", "switch", "numbers"]
@@ -65,8 +67,8 @@ def groups(config: Mapping[str, Any], errors: Mapping[str, str] = {}) -> list[Fo
         fields = tuple(
             _field(f"{name}.{key}", item, values.get(key), errors) for key, item in model.model_fields.items()
         )
-        found.append(FormGroup(name, info.title or name, _zh(info), optional, enabled, fields))
-    found.append(FormGroup("", "Repeatability", "可复现", optional=False, enabled=True, fields=tuple(loose)))
+        found.append(FormGroup(name, title(info) or name, title_zh(info), optional, enabled, fields))
+    found.append(FormGroup("", _("Repeatability"), "可复现", optional=False, enabled=True, fields=tuple(loose)))
     return found
 
 
@@ -81,13 +83,12 @@ def _field(name: str, info: FieldInfo, value: Any, errors: Mapping[str, str]) ->
     bounds = {type(item).__name__: item for item in info.metadata}
     low = next((getattr(bounds[key], key.lower()) for key in ("Ge", "Gt") if key in bounds), "")
     high = next((getattr(bounds[key], key.lower()) for key in ("Le", "Lt") if key in bounds), "")
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     return FormField(
         name=name,
-        title=info.title or name,
-        title_zh=_zh(info),
-        help=info.description or "",
-        unit=str(extra.get("unit", "")),
+        title=title(info) or name,
+        title_zh=title_zh(info),
+        help=help_of(info),
+        unit=unit(info),
         kind=_kind(info.annotation),
         value=_shown(value),
         minimum=_shown(low),
@@ -95,11 +96,6 @@ def _field(name: str, info: FieldInfo, value: Any, errors: Mapping[str, str]) ->
         choices=tuple(info.annotation.__args__) if _kind(info.annotation) == "choice" and info.annotation else (),
         error=errors.get(name, ""),
     )
-
-
-def _zh(info: FieldInfo) -> str:
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    return str(extra.get("title_zh", ""))
 
 
 def _kind(annotation: Any) -> Kind:
@@ -142,7 +138,7 @@ def parse(form: Mapping[str, str]) -> tuple[ExperimentConfig | None, dict[str, A
             known.add(field.name)
             _put(typed, field, form)
     errors += [
-        FieldError(name, "there is no such field", form[name][:100])
+        FieldError(name, _("there is no such field"), form[name][:100])
         for name in form
         if "." in name and name not in known and not name.endswith((".enabled", SHOWN))
     ]

@@ -18,6 +18,8 @@ from babel.messages.pofile import read_po
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ml.contract.words import TRANSLATOR
+
 Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 #: kept by the switch; without it the browser's Accept-Language decides
@@ -35,6 +37,7 @@ def current() -> Language:
 def choose(language: Language) -> None:
     """Write in this language from here on, in this request or test."""
     _current.set(language)
+    TRANSLATOR.set(lookup)  # the contract's messages, too
 
 
 def gettext(message: str, /, **values: object) -> str:

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from ml.contract.knob import knob
 from ml.contract.strict import Strict
+from ml.contract.words import text
 
 ModelType = Literal["bert", "roberta", "electra", "albert", "nezha"]
 SizeName = Literal["explicit", "tiny", "mini", "small", "base", "large"]
@@ -90,7 +91,13 @@ class EncoderConfig(Strict):
         typed = {name: str(given[name]).strip() for name in own if name in given}
         if not any(typed.items() <= {n: str(v) for n, v in size._asdict().items()}.items() for size in SIZES.values()):
             told = ", ".join(f"{name} {value}" for name, value in typed.items() if value != str(own[name]))
-            raise ValueError(f"size {given['size']} has numbers of its own, and {told} is given: set size to explicit")
+            raise ValueError(
+                text(
+                    "size %(size)s has numbers of its own, and %(told)s is given: set size to explicit",
+                    size=given["size"],
+                    told=told,
+                )
+            )
         return {**given, **own}
 
     @property
@@ -103,9 +110,15 @@ class EncoderConfig(Strict):
         size = self.sizes
         if not self.weights and size.hidden_size % size.num_attention_heads:
             raise ValueError(
-                f"hidden_size {size.hidden_size} is not a multiple of num_attention_heads "
-                f"{size.num_attention_heads}: choose a width that the heads divide"
+                text(
+                    "hidden_size %(width)s is not a multiple of num_attention_heads %(heads)s: choose a width that the "
+                    "heads divide",
+                    width=size.hidden_size,
+                    heads=size.num_attention_heads,
+                )
             )
         if self.embeddings == "frequency" and not self.weights:
-            raise ValueError("embeddings frequency aligns the rows of public weights: name their folder in weights")
+            raise ValueError(
+                text("embeddings frequency aligns the rows of public weights: name their folder in weights")
+            )
         return self

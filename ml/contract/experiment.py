@@ -15,8 +15,16 @@ from ml.contract.knob import knob
 from ml.contract.pretrain_config import PretrainConfig
 from ml.contract.strict import Strict
 from ml.contract.text_config import AugmentConfig, DataConfig, TokensConfig
+from ml.contract.words import text
 
 CONFIG_VERSION: Literal[2] = 2
+_LEAKS_AUGMENTED = "augmented before the split: valid holds pairs made from training rows"
+_LEAKS_ROWS = "split by row: sentences of valid stand in train, too"
+_SAW_TEST = "pretraining read the texts (no labels) of the test file"
+_SAW_VALID = "pretraining read the texts (no labels) of every fold's valid part"
+_SAW_BOTH = "pretraining read the texts (no labels) of the test file and every fold's valid part"
+#: why a row is marked, as rows keep it in English; a page says it in its reader's language
+MARK_REASONS = (_LEAKS_AUGMENTED, _LEAKS_ROWS, _SAW_TEST, _SAW_VALID, _SAW_BOTH)
 
 __all__ = [
     "AugmentConfig",
@@ -70,31 +78,33 @@ class ExperimentConfig(Strict):
     def _split_problem(self) -> str:
         if self.augment.augment_before_split:
             if self.data.split_by != "row":
-                return (
+                return text(
                     "augment.augment_before_split reproduces the leak of a row split: set data.split_by to row "
                     "(a component split would keep the made pairs together)"
                 )
             if not (self.augment.closure_positives or self.augment.closure_negatives or self.augment.swap == "copies"):
-                return "augment.augment_before_split has nothing to do: switch on a closure, or set swap to copies"
+                return text(
+                    "augment.augment_before_split has nothing to do: switch on a closure, or set swap to copies"
+                )
         if self.data.full_data and not self.finetune.max_steps:
-            return "data.full_data has no valid part to stop by: set finetune.max_steps to 1 or more"
+            return text("data.full_data has no valid part to stop by: set finetune.max_steps to 1 or more")
         return ""
 
     def _pretrain_problem(self) -> str:
         if self.pretrain is None:
             return ""
         if self.pretrain.positives_only and self.data.folds:
-            return (
+            return text(
                 "pretrain.positives_only with data.folds would tell the labels of each fold's valid part: "
                 "switch one of them off"
             )
         if self.pretrain.augmented and self.data.folds:
-            return (
+            return text(
                 "pretrain.augmented with data.folds would carry labels of each fold's valid part into the shared "
                 "pretrain: switch one of them off"
             )
         if self.encoder.model_type == "electra" and self.encoder.weights:
-            return (
+            return text(
                 "encoder.weights of an electra have no generator to go on pretraining with: set pretrain to null, "
                 "or start from scratch"
             )
@@ -103,9 +113,10 @@ class ExperimentConfig(Strict):
     def _finetune_problem(self) -> str:
         finetune, size = self.finetune, self.encoder.sizes
         if finetune.head == "last4_cls" and not self.encoder.weights and size.num_hidden_layers < 4:
-            return (
-                f"finetune.head last4_cls reads the last four layers and the encoder has {size.num_hidden_layers}: "
-                "take num_hidden_layers 4 or more"
+            return text(
+                "finetune.head last4_cls reads the last four layers and the encoder has %(layers)s: "
+                "take num_hidden_layers 4 or more",
+                layers=size.num_hidden_layers,
             )
         by_valid = {
             "finetune.early_stopping_patience": finetune.early_stopping_patience > 0,
@@ -114,11 +125,14 @@ class ExperimentConfig(Strict):
         }
         chosen = next((name for name, on in by_valid.items() if on), "")
         if self.data.full_data and chosen:
-            return f"{chosen} needs a valid part, and data.full_data leaves none: switch one of them off"
+            return text(
+                "%(chosen)s needs a valid part, and data.full_data leaves none: switch one of them off", chosen=chosen
+            )
         if finetune.early_stopping_patience and finetune.averaging in {"ema", "swa"}:
-            return (
-                f"finetune.early_stopping_patience keeps the best weights, averaging {finetune.averaging} a mean of "
-                "all: choose one (averaging best_weights goes with early stopping)"
+            return text(
+                "finetune.early_stopping_patience keeps the best weights, averaging %(averaging)s a mean of "
+                "all: choose one (averaging best_weights goes with early stopping)",
+                averaging=finetune.averaging,
             )
         return ""
 
@@ -133,16 +147,13 @@ class ExperimentConfig(Strict):
         """What a reader of the scores must know (leaking, transductive), and why."""
         found: dict[str, str] = {}
         if self.augment.augment_before_split:
-            found["leaking"] = "augmented before the split: valid holds pairs made from training rows"
+            found["leaking"] = _LEAKS_AUGMENTED
         elif self.data.split_by == "row":
-            found["leaking"] = "split by row: sentences of valid stand in train, too"
-        seen = []
-        if self.pretrain is not None and self.pretrain.test_texts:
-            seen.append("the test file")
-        if self.pretrain is not None and self.data.folds:
-            seen.append("every fold's valid part")
-        if seen:
-            found["transductive"] = f"pretraining read the texts (no labels) of {' and '.join(seen)}"
+            found["leaking"] = _LEAKS_ROWS
+        saw_test = self.pretrain is not None and self.pretrain.test_texts
+        saw_valid = self.pretrain is not None and self.data.folds > 0
+        if saw_test or saw_valid:
+            found["transductive"] = _SAW_BOTH if saw_test and saw_valid else _SAW_TEST if saw_test else _SAW_VALID
         return found
 
 
@@ -157,8 +168,12 @@ def upgrade(stored: dict[str, Any]) -> ExperimentConfig:
         stored = {**stored, "version": CONFIG_VERSION, "data": data}
     elif version != CONFIG_VERSION:
         raise ValueError(
-            f"config version {version!r} is not known here (this pairboard reads versions 1 to {CONFIG_VERSION}): "
-            "update pairboard"
+            text(
+                "config version %(version)r is not known here (this pairboard reads versions 1 to %(known)s): "
+                "update pairboard",
+                version=version,
+                known=CONFIG_VERSION,
+            )
         )
     return ExperimentConfig.model_validate(stored)
 

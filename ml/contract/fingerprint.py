@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ml.contract.experiment import ExperimentConfig
+from ml.contract.words import text
 
 
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value` (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @cache
@@ -36,7 +37,7 @@ def pretrain_fingerprint(config: ExperimentConfig, files: dict[str, str]) -> str
     `files` maps train, test and unlabelled to their sha256; the last two count when the pretrain reads them.
     """
     if config.pretrain is None:
-        raise ValueError("this config has no pretraining, so there is nothing to share")
+        raise ValueError(text("this config has no pretraining, so there is nothing to share"))
     asked = config.model_dump(mode="json", exclude={"finetune", "fusion"})
     del asked["data"]["repeats"]
     if config.data.folds:  # the folds share it: it reads every row's texts, however they are cut

@@ -6,6 +6,7 @@ from pydantic import field_validator
 
 from ml.contract.knob import knob
 from ml.contract.strict import Strict
+from ml.contract.words import text
 
 
 class FusionConfig(Strict):
@@ -30,7 +31,7 @@ class FusionConfig(Strict):
     @classmethod
     def _different(cls, members: tuple[int, ...]) -> tuple[int, ...]:
         if len(members) < 2:
-            raise ValueError(f"{len(members)} experiments cannot be blended: name 2 to 50")
+            raise ValueError(text("%(count)s experiments cannot be blended: name 2 to 50", count=len(members)))
         if len(set(members)) < len(members) or min(members) < 1:
-            raise ValueError("each experiment stands once, by its number (1 or more)")
+            raise ValueError(text("each experiment stands once, by its number (1 or more)"))
         return members

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.pair_file import PairFileLayout
 from ml.contract.strict import Strict
+from ml.contract.words import text
 
 RunKind = Literal["pretrain", "finetune", "blend"]
 Role = Literal["train", "test", "unlabelled", "pretrained", "member", "teacher", "checkpoint"]
@@ -29,7 +30,7 @@ class JobInput(Strict):
     def _stays_inside(cls, path: str) -> str:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise ValueError(f"path {path!r} leaves the job's folder: inputs lie beside job.json")
+            raise ValueError(text("path %(path)r leaves the job's folder: inputs lie beside job.json", path=path))
         return path
 
 

@@ -5,21 +5,20 @@ The same reader serves the app (report on upload) and ml (training), so both alw
 double quote is text); comma files are read by the csv module line by line, so that no quote joins two rows.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from ml.contract import words
+from ml.contract.pair_lines import SHOWN_TEXT, lines, shown, split
 from ml.contract.strict import Strict
 
 FileKind = Literal["train", "test", "unlabelled"]
-LONGEST_LINE = 1 << 20
 SAMPLE_ROWS = 1000
-SHOWN_TEXT = 200
 
 _LABEL_NAMES = {"label", "labels", "quality", "is_duplicate", "target", "score", "gold_label", "y", "标签", "类别"}
 _TEXT_NAMES = re.compile(
@@ -101,14 +100,22 @@ def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
     """The delimiter, and the fields of the first rows. Raises ValueError for a file without any."""
     rows = _sample(path)
     if not rows:
-        raise ValueError(f"{path.name} has no rows: a pair file has one pair a line, divided by a tab or a comma")
+        raise ValueError(
+            words.text(
+                "%(file)s has no rows: a pair file has one pair a line, divided by a tab or a comma", file=path.name
+            )
+        )
     delimiter: Literal["\t", ","] = "\t" if any("\t" in text for _, text in rows) else ","
-    fields = [_split(text, delimiter) for _, text in rows]
+    fields = [split(text, delimiter) for _, text in rows]
     if _commonest([len(row) for row in fields]) < 2:
         line, text = rows[0]
         raise ValueError(
-            f"{path.name}, line {line}: {text[:SHOWN_TEXT]!r} has neither a tab nor a comma: "
-            "divide the two sentences by a tab"
+            words.text(
+                "%(file)s, line %(line)s: %(text)r has neither a tab nor a comma: divide the two sentences by a tab",
+                file=path.name,
+                line=line,
+                text=text[:SHOWN_TEXT],
+            )
         )
     return delimiter, fields
 
@@ -129,78 +136,42 @@ def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[Pa
     first = layout.text_columns[0]
     second = layout.text_columns[1]
     with path.open("rb") as file:
-        for line, raw, bad in _lines(file):
+        for line, raw, bad in lines(file):
             if layout.header and line == 1:
                 continue
             if bad:
                 yield BadRow(line, bad, raw[:SHOWN_TEXT])
                 continue
-            fields = _split(raw, layout.delimiter)
+            fields = split(raw, layout.delimiter)
             if len(fields) != layout.columns:
-                found = "an empty line" if not raw.strip() else f"{len(fields)} fields instead of {layout.columns}"
-                yield BadRow(line, found, _shown(raw))
+                yield BadRow(line, _miscounted(raw, len(fields), layout.columns), shown(raw))
                 continue
             a, b = fields[first].strip(), fields[second].strip()
             if kind == "test" or (kind == "unlabelled" and a and b):
                 yield PairRow(line, a, b, None)
             elif not a or not b:
-                yield BadRow(
-                    line, "the first sentence is empty" if not a else "the second sentence is empty", _shown(raw)
-                )
+                which = words.text("the second sentence is empty") if a else words.text("the first sentence is empty")
+                yield BadRow(line, which, shown(raw))
             else:
                 yield _labelled(line, a, b, raw, fields, layout)
 
 
+def _miscounted(raw: str, found: int, wanted: int) -> str:
+    if not raw.strip():
+        return words.text("an empty line")
+    return words.text("%(found)s fields instead of %(wanted)s", found=found, wanted=wanted)
+
+
 def _labelled(line: int, a: str, b: str, raw: str, fields: list[str], layout: PairFileLayout) -> PairRow | BadRow:
     if layout.label_column is None:
-        return BadRow(line, "there is no label column", _shown(raw))
+        return BadRow(line, words.text("there is no label column"), shown(raw))
     text = fields[layout.label_column].strip()
     label = _LABELS.get(text)
     if label is None:
-        return BadRow(line, f"the label is {text[:50]!r}, not 0 or 1" if text else "the label is missing", _shown(raw))
+        missing = words.text("the label is missing")
+        reason = words.text("the label is %(label)r, not 0 or 1", label=text[:50]) if text else missing
+        return BadRow(line, reason, shown(raw))
     return PairRow(line, a, b, label)
-
-
-def _lines(file: BinaryIO) -> Iterator[tuple[int, str, str]]:
-    """(line number from 1, text without its end, what is wrong with it). The last, empty line is no line."""
-    number = 0
-    while raw := file.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(raw) > LONGEST_LINE:
-            while raw and not raw.endswith(b"\n"):
-                start, raw = raw[:SHOWN_TEXT], file.readline(LONGEST_LINE)
-                if len(raw) == 0:
-                    break
-            yield number, start.decode("utf-8", "replace"), f"the line is longer than {LONGEST_LINE} bytes"
-            continue
-        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        if b"\0" in raw:
-            yield number, raw.decode("utf-8", "replace"), "it holds NUL bytes (is the file UTF-16? save it as UTF-8)"
-            continue
-        try:
-            yield number, raw.decode("utf-8"), ""
-        except UnicodeDecodeError as error:
-            wrong = raw[error.start : error.end]
-            yield (
-                number,
-                raw.decode("utf-8", "replace"),
-                f"byte {error.start + 1} ({wrong!r}) is not UTF-8: save the file as UTF-8",
-            )
-
-
-def _split(text: str, delimiter: str) -> list[str]:
-    if delimiter == "\t":
-        return text.split("\t")
-    try:
-        return next(csv.reader([text], strict=False), [""])
-    except csv.Error:  # a lone carriage return in a field, or a field over the csv module's limit
-        return [text]
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}… ({len(text)} characters)"
 
 
 def _sample(path: Path) -> list[tuple[int, str]]:
@@ -208,12 +179,14 @@ def _sample(path: Path) -> list[tuple[int, str]]:
     with path.open("rb") as file:
         start = file.read(4)
         if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise ValueError(f"{path.name} is UTF-16: save it as UTF-8")
+            raise ValueError(words.text("%(file)s is UTF-16: save it as UTF-8", file=path.name))
         if start == b"PK\x03\x04" or start[:2] == b"\x1f\x8b":
-            raise ValueError(f"{path.name} is a compressed file: unpack it and upload the text file in it")
+            raise ValueError(
+                words.text("%(file)s is a compressed file: unpack it and upload the text file in it", file=path.name)
+            )
         file.seek(0)
         found = []
-        for line, text, bad in _lines(file):
+        for line, text, bad in lines(file):
             if not bad and text.strip():
                 found.append((line, text))
             if len(found) >= SAMPLE_ROWS or line > 10 * SAMPLE_ROWS:
@@ -248,22 +221,49 @@ def _find_texts(path: Path, width: int, label: int | None, named: list[int]) -> 
     rest = [column for column in range(width) if column != label]
     if len(rest) < 2 or (len(rest) > 2 and not (label is None and width == 2)):
         raise ValueError(
-            f"{path.name} has {width} columns and no header that names two sentences: say which columns they are, "
-            "counted from 0 (text_column_a, text_column_b), or name them sentence1 and sentence2 in a header"
+            words.text(
+                "%(file)s has %(width)s columns and no header that names two sentences: say which columns they are, "
+                "counted from 0 (text_column_a, text_column_b), or name them sentence1 and sentence2 in a header",
+                file=path.name,
+                width=width,
+            )
         )
     return rest[0], rest[1]
 
 
 def _check(path: Path, width: int, kind: FileKind, label: int | None, texts: tuple[int, int]) -> None:
-    for name, column in (("label column", label), ("text column", texts[0]), ("text column", texts[1])):
-        if column is not None and not 0 <= column < width:
-            raise ValueError(f"{path.name} has {width} columns (0 to {width - 1}); there is no {name} {column}")
+    told: dict[str, object] = {"file": path.name, "width": width, "last": width - 1}
+    if label is not None and not 0 <= label < width:
+        raise ValueError(
+            words.text(
+                "%(file)s has %(width)s columns (0 to %(last)s); there is no label column %(column)s",
+                **told,
+                column=label,
+            )
+        )
+    for column in texts:
+        if not 0 <= column < width:
+            raise ValueError(
+                words.text(
+                    "%(file)s has %(width)s columns (0 to %(last)s); there is no text column %(column)s",
+                    **told,
+                    column=column,
+                )
+            )
     if texts[0] == texts[1] or label in texts:
         raise ValueError(
-            f"{path.name}: the label and the two sentences must be three different columns, not {label}, {texts}"
+            words.text(
+                "%(file)s: the label and the two sentences must be three different columns, not %(label)s, %(texts)s",
+                file=path.name,
+                label=label,
+                texts=texts,
+            )
         )
     if kind == "train" and label is None:
         raise ValueError(
-            f"{path.name} has {width} columns and none of 0 and 1: a train file needs a label, first or last "
-            "(a file without labels is a test or an unlabelled file)"
+            words.text(
+                "%(file)s has %(width)s columns and none of 0 and 1: a train file needs a label, first or last "
+                "(a file without labels is a test or an unlabelled file)",
+                **told,
+            )
         )

@@ -13,6 +13,7 @@ from ml.contract.experiment import (
     PretrainConfig,
     TokensConfig,
 )
+from ml.contract.words import text
 
 
 def demo(size: SizeName) -> ExperimentConfig:
@@ -85,11 +86,13 @@ def preset(name: str, size: str = "") -> ExperimentConfig:
     Raises ValueError that lists the names, or the sizes, there are.
     """
     if name not in _PRESETS:
-        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(_PRESETS)}")
+        raise ValueError(
+            text("there is no preset %(name)r: choose one of %(names)s", name=name, names=", ".join(_PRESETS))
+        )
     make, own = _PRESETS[name]
     sizes: dict[str, SizeName] = {known: known for known in SIZES}  # type: ignore[misc]
     if size and size not in sizes:
-        raise ValueError(f"there is no size {size!r}: choose one of {', '.join(SIZES)}")
+        raise ValueError(text("there is no size %(size)r: choose one of %(sizes)s", size=size, sizes=", ".join(SIZES)))
     return make(sizes[size] if size else own)
 
 

@@ -6,6 +6,7 @@ from pydantic import field_validator, model_validator
 
 from ml.contract.knob import knob
 from ml.contract.training_config import Phase
+from ml.contract.words import text
 
 
 class PretrainConfig(Phase):
@@ -133,7 +134,11 @@ class PretrainConfig(Phase):
     def _sum_to_one(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(
-                f"{', '.join(f'{s:g}' for s in shares)} sum to {sum(shares):g}: probabilities from 0 to 1 that sum to 1"
+                text(
+                    "%(shares)s sum to %(sum)g: probabilities from 0 to 1 that sum to 1",
+                    shares=", ".join(f"{share:g}" for share in shares),
+                    sum=sum(shares),
+                )
             )
         return shares
 
@@ -141,11 +146,18 @@ class PretrainConfig(Phase):
     def _shares_fit(self) -> Self:
         if self.mask_token_share + self.random_token_share > 1 + 1e-9:
             raise ValueError(
-                f"mask_token_share {self.mask_token_share:g} and random_token_share {self.random_token_share:g} are "
-                "more than 1 together: what is left stays as it is"
+                text(
+                    "mask_token_share %(masked)g and random_token_share %(random)g are more than 1 together: what is "
+                    "left stays as it is",
+                    masked=self.mask_token_share,
+                    random=self.random_token_share,
+                )
             )
         if self.gap_after_span and self.mlm_probability >= 0.5:
             raise ValueError(
-                f"mlm_probability {self.mlm_probability:g} cannot be reached with gap_after_span: stay below 0.5"
+                text(
+                    "mlm_probability %(rate)g cannot be reached with gap_after_span: stay below 0.5",
+                    rate=self.mlm_probability,
+                )
             )
         return self

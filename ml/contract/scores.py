@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml.contract.strict import Strict
+from ml.contract.words import text
 
 MetricName = Literal["roc_auc", "accuracy", "f1", "log_loss"]
 SplitName = Literal["train", "valid", "online"]
@@ -23,17 +24,24 @@ class Metric:
 
     def check(self, value: float) -> float:
         """Return `value` if it is a number in this metric's range; raise ValueError otherwise."""
+        told: dict[str, object] = {"value": value, "metric": text(self.title), "span": self.span}
         if not math.isfinite(value):
-            raise ValueError(f"{value} is not a number that can be ranked: send a finite {self.title} from {self.span}")
+            raise ValueError(
+                text("%(value)s is not a number that can be ranked: send a finite %(metric)s from %(span)s", **told)
+            )
         if not self.low <= value <= self.high:
-            hint = f"; did you mean {value / 100:g}?" if self.high == 1 and 1 < value <= 100 else ""
-            raise ValueError(f"{value:g} is outside the range of {self.title} ({self.span}){hint}")
+            outside = text("%(value)g is outside the range of %(metric)s (%(span)s)", **told)
+            if self.high == 1 and 1 < value <= 100:
+                outside += text("; did you mean %(hundredth)g?", hundredth=value / 100)
+            raise ValueError(outside)
         return value
 
     @property
     def span(self) -> str:
         """The range in words, for messages."""
-        return f"{self.low:g} to {self.high:g}" if math.isfinite(self.high) else f"{self.low:g} or more"
+        if math.isfinite(self.high):
+            return text("%(low)g to %(high)g", low=self.low, high=self.high)
+        return text("%(low)g or more", low=self.low)
 
 
 METRICS: dict[str, Metric] = {

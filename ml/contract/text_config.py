@@ -6,6 +6,7 @@ from pydantic import field_validator, model_validator
 
 from ml.contract.knob import knob
 from ml.contract.strict import Strict
+from ml.contract.words import text
 
 
 class DataConfig(Strict):
@@ -73,15 +74,15 @@ class DataConfig(Strict):
     @classmethod
     def _two_or_more(cls, folds: int) -> int:
         if folds == 1:
-            raise ValueError("1 fold has nothing to hold out: 0 (one held-out part) or 2 to 20")
+            raise ValueError(text("1 fold has nothing to hold out: 0 (one held-out part) or 2 to 20"))
         return folds
 
     @model_validator(mode="after")
     def _all_rows_or_folds(self) -> Self:
         if self.full_data and self.folds:
-            raise ValueError("full_data holds nothing out, folds do: set folds to 0, or full_data off")
+            raise ValueError(text("full_data holds nothing out, folds do: set folds to 0, or full_data off"))
         if self.folds and self.split_by == "row":
-            raise ValueError("folds are by component (split_by component): a row split cannot have them")
+            raise ValueError(text("folds are by component (split_by component): a row split cannot have them"))
         return self
 
 

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from ml.contract.knob import knob
 from ml.contract.strict import Strict
+from ml.contract.words import text
 
 LEAST_ROWS = 8  # of a process's part of a batch; a smaller batch is not divided
 
@@ -111,7 +112,13 @@ class Phase(Strict):
     def _batch_can_be_divided(self) -> Self:
         if self.num_processes > 1 and self.batch_size < LEAST_ROWS * self.num_processes:
             raise ValueError(
-                f"num_processes {self.num_processes} leaves each fewer than {LEAST_ROWS} of batch_size "
-                f"{self.batch_size} rows: ask for at most {max(1, self.batch_size // LEAST_ROWS)}, or raise batch_size"
+                text(
+                    "num_processes %(processes)s leaves each fewer than %(least)s of batch_size %(batch)s rows: ask "
+                    "for at most %(most)s, or raise batch_size",
+                    processes=self.num_processes,
+                    least=LEAST_ROWS,
+                    batch=self.batch_size,
+                    most=max(1, self.batch_size // LEAST_ROWS),
+                )
             )
         return self
