@@ -4,7 +4,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
-from ml.contract.knob import knob
+from ml.contract.knob import both, knob, unless, when
 from ml.contract.strict import Strict
 from ml.contract.words import text
 
@@ -30,6 +30,8 @@ SIZES: dict[str, Size] = {
     "large": Size(24, 1024, 16, 4096),
 }
 
+_OWN_SIZE = both(when("size", "explicit"), when("weights", ""))
+
 
 class EncoderConfig(Strict):
     """The encoder: from scratch with a size, or from a folder of weights."""
@@ -48,17 +50,40 @@ class EncoderConfig(Strict):
         "规模",
         "tiny 2x128, mini 4x256, small 4x512, base 12x768, large 24x1024 (layers x width); explicit: the four fields "
         "below.",
+        applies=when("weights", ""),
     )
-    num_hidden_layers: int = knob(4, "Layers", "层数", "Transformer layers (size explicit).", ge=1, le=48)
+    num_hidden_layers: int = knob(
+        4, "Layers", "层数", "Transformer layers (size explicit).", ge=1, le=48, applies=_OWN_SIZE
+    )
     hidden_size: int = knob(
-        256, "Hidden size", "隐藏维度", "Width of every layer; a multiple of the heads (size explicit).", ge=16, le=4096
+        256,
+        "Hidden size",
+        "隐藏维度",
+        "Width of every layer; a multiple of the heads (size explicit).",
+        ge=16,
+        le=4096,
+        applies=_OWN_SIZE,
     )
-    num_attention_heads: int = knob(4, "Attention heads", "注意力头数", "Heads a layer (size explicit).", ge=1, le=64)
+    num_attention_heads: int = knob(
+        4, "Attention heads", "注意力头数", "Heads a layer (size explicit).", ge=1, le=64, applies=_OWN_SIZE
+    )
     intermediate_size: int = knob(
-        1024, "Feed-forward size", "前馈维度", "Width inside a layer (size explicit).", ge=16, le=16384
+        1024,
+        "Feed-forward size",
+        "前馈维度",
+        "Width inside a layer (size explicit).",
+        ge=16,
+        le=16384,
+        applies=_OWN_SIZE,
     )
     embedding_size: int = knob(
-        128, "Embedding size", "词向量维度", "albert and electra only: width of the word embeddings.", ge=16, le=4096
+        128,
+        "Embedding size",
+        "词向量维度",
+        "albert and electra only: width of the word embeddings.",
+        ge=16,
+        le=4096,
+        applies=both(when("model_type", "albert", "electra"), when("weights", "")),
     )
     hidden_dropout_prob: float = knob(
         0.1, "Dropout", "随机失活", "Dropout of hidden states and of attention weights.", ge=0.0, le=0.9
@@ -79,6 +104,7 @@ class EncoderConfig(Strict):
         "its i-th most frequent token gets the row of the i-th most frequent token of the weights, special tokens "
         "keep their rows. Frequencies come from token_frequencies.tsv (token, tab, count) in the folder, else from "
         "jieba's dictionary.",
+        fits=unless("weights", ""),
     )
 
     @model_validator(mode="before")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from ml.contract.encoder_config import EncoderConfig
 from ml.contract.finetune_config import FinetuneConfig
 from ml.contract.fusion_config import FusionConfig
-from ml.contract.knob import knob
+from ml.contract.knob import Rule, both, knob, when
 from ml.contract.pretrain_config import PretrainConfig
 from ml.contract.strict import Strict
 from ml.contract.text_config import AugmentConfig, DataConfig, TokensConfig
@@ -38,27 +38,28 @@ __all__ = [
 ]
 
 
-def _group(default: Any, en: str, zh: str, **kind: Any) -> Any:
-    return Field(default, title=en, json_schema_extra={"title_zh": zh}, **kind)
+#: a fusion trains nothing, so nothing of how to train counts
+_TRAINS = when("fusion.enabled", False)
+
+
+def _group(en: str, zh: str, applies: Rule = _TRAINS, **default: Any) -> Any:
+    extra: dict[str, Any] = {"title_zh": zh, "applies": applies}
+    return Field(title=en, json_schema_extra=extra, **default)
 
 
 class ExperimentConfig(Strict):
     """One row of the comparison table, as asked for. `upgrade` reads older versions."""
 
     version: Literal[2] = CONFIG_VERSION
-    data: DataConfig = Field(default_factory=DataConfig, title="Data", json_schema_extra={"title_zh": "数据"})
-    tokens: TokensConfig = Field(default_factory=TokensConfig, title="Tokens", json_schema_extra={"title_zh": "切分"})
-    augment: AugmentConfig = Field(
-        default_factory=AugmentConfig, title="Augmentation", json_schema_extra={"title_zh": "数据增强"}
+    data: DataConfig = _group("Data", "数据", default_factory=DataConfig)
+    tokens: TokensConfig = _group("Tokens", "切分", default_factory=TokensConfig)
+    augment: AugmentConfig = _group("Augmentation", "数据增强", default_factory=AugmentConfig)
+    encoder: EncoderConfig = _group("Encoder", "编码器", default_factory=EncoderConfig)
+    pretrain: PretrainConfig | None = _group(
+        "Pretraining", "预训练", both(when("pretrain.enabled", True), _TRAINS), default=None
     )
-    encoder: EncoderConfig = Field(
-        default_factory=EncoderConfig, title="Encoder", json_schema_extra={"title_zh": "编码器"}
-    )
-    pretrain: PretrainConfig | None = _group(None, "Pretraining", "预训练")
-    finetune: FinetuneConfig = Field(
-        default_factory=FinetuneConfig, title="Finetuning", json_schema_extra={"title_zh": "微调"}
-    )
-    fusion: FusionConfig | None = _group(None, "Fusion", "融合")
+    finetune: FinetuneConfig = _group("Finetuning", "微调", default_factory=FinetuneConfig)
+    fusion: FusionConfig | None = _group("Fusion", "融合", when("fusion.enabled", True), default=None)
     seed: int = knob(
         42,
         "Seed",
@@ -66,6 +67,7 @@ class ExperimentConfig(Strict):
         "Seeds the weights, the masks and the order of rows; the split has a seed of its own.",
         ge=0,
         le=2**31 - 1,
+        applies=_TRAINS,
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ml.contract.knob import knob
+from ml.contract.knob import both, knob, unless, when
 from ml.contract.training_config import Phase
 
 HeadName = Literal["cls", "all", "mean", "max", "cls_mean", "last4_cls"]
@@ -40,10 +40,22 @@ class FinetuneConfig(Phase):
         "test_prior: as if test_prior of the rows were positive.",
     )
     positive_weight: float = knob(
-        1.0, "Weight of label 1", "正例权重", "explicit only: 1.3 is the note's 1:1.3.", gt=0, le=100
+        1.0,
+        "Weight of label 1",
+        "正例权重",
+        "explicit only: 1.3 is the note's 1:1.3.",
+        gt=0,
+        le=100,
+        applies=when("class_weight", "explicit"),
     )
     test_prior: float = knob(
-        0.37, "Test prior", "测试集正例率", "test_prior only: share of positives in the test file.", gt=0, lt=1
+        0.37,
+        "Test prior",
+        "测试集正例率",
+        "test_prior only: share of positives in the test file.",
+        gt=0,
+        lt=1,
+        applies=when("class_weight", "test_prior"),
     )
     label_smoothing_factor: float = knob(
         0.0, "Label smoothing", "标签平滑", "Szegedy et al. 2016: this share is spread over both labels.", ge=0, lt=0.5
@@ -75,7 +87,13 @@ class FinetuneConfig(Phase):
         le=2**31 - 1,
     )
     soft_label_weight: float = knob(
-        0.5, "Weight of soft labels", "软标签权重", "Share of the soft labels in the target.", gt=0, le=1
+        0.5,
+        "Weight of soft labels",
+        "软标签权重",
+        "Share of the soft labels in the target.",
+        gt=0,
+        le=1,
+        applies=unless("soft_labels_from", 0),
     )
     evaluations_per_epoch: int = knob(
         1,
@@ -94,6 +112,7 @@ class FinetuneConfig(Phase):
         unit="evaluations",
         ge=0,
         le=1000,
+        fits=both(when("data.full_data", False), unless("averaging", "ema", "swa")),
     )
     averaging: Averaging = knob(
         "none",
@@ -103,11 +122,25 @@ class FinetuneConfig(Phase):
         "al. 2018). last_, best_weights: mean of the last or best checkpoints' weights; _predictions: of their "
         "predictions.",
     )
-    ema_decay: float = knob(0.999, "EMA decay", "EMA 衰减", "ema only.", gt=0, lt=1)
+    ema_decay: float = knob(0.999, "EMA decay", "EMA 衰减", "ema only.", gt=0, lt=1, applies=when("averaging", "ema"))
     swa_start: float = knob(
-        0.5, "SWA start", "SWA 起点", "swa only: share of the steps before the mean begins.", ge=0, lt=1
+        0.5,
+        "SWA start",
+        "SWA 起点",
+        "swa only: share of the steps before the mean begins.",
+        ge=0,
+        lt=1,
+        applies=when("averaging", "swa"),
     )
-    averaging_checkpoints: int = knob(3, "Checkpoints averaged", "平均的检查点数", "last_ and best_ only.", ge=1, le=50)
+    averaging_checkpoints: int = knob(
+        3,
+        "Checkpoints averaged",
+        "平均的检查点数",
+        "last_ and best_ only.",
+        ge=1,
+        le=50,
+        applies=when("averaging", "last_weights", "best_weights", "last_predictions", "best_predictions"),
+    )
     swap_at_test: bool = knob(
         False, "Swap at test time", "测试时互换", "A probability is the mean of the pair's and of the turned pair's."
     )

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ml.contract.applies import applied
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.words import text
 
@@ -27,8 +28,9 @@ def code_version() -> str:
 
 
 def experiment_fingerprint(config: ExperimentConfig, files: dict[str, str]) -> str:
-    """Of a whole experiment; `files` maps a role (train, test) to the sha256 of its file."""
-    return digest({"config": config.model_dump(mode="json"), "files": files, "code": code_version()})
+    """Of a whole experiment; `files` maps a role (train, test) to the sha256 of its file. Fields that nothing reads do
+    not count."""
+    return digest({"config": applied(config).model_dump(mode="json"), "files": files, "code": code_version()})
 
 
 def pretrain_fingerprint(config: ExperimentConfig, files: dict[str, str]) -> str:
@@ -38,7 +40,7 @@ def pretrain_fingerprint(config: ExperimentConfig, files: dict[str, str]) -> str
     """
     if config.pretrain is None:
         raise ValueError(text("this config has no pretraining, so there is nothing to share"))
-    asked = config.model_dump(mode="json", exclude={"finetune", "fusion"})
+    asked = applied(config).model_dump(mode="json", exclude={"finetune", "fusion"})
     del asked["data"]["repeats"]
     if config.data.folds:  # the folds share it: it reads every row's texts, however they are cut
         asked["data"] = {"max_length": config.data.max_length, "folds": "all rows"}

@@ -4,31 +4,64 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from ml.contract.knob import knob
+from ml.contract.knob import both, either, knob, unless, when
 from ml.contract.training_config import Phase
 from ml.contract.words import text
+
+_NGRAM = when("masking", "ngram")
+_MINED = both(when("masking", "whole_word"), unless("words", "jieba"))
+_ELECTRA = when("encoder.model_type", "electra")
 
 
 class PretrainConfig(Phase):
     """Self-supervised training on the texts: masked language modelling, and what the encoder adds to it."""
 
     num_train_epochs: float = knob(
-        10.0, "Epochs", "轮数", "Passes over the pretraining texts.", unit="epochs", gt=0, le=1000
+        10.0,
+        "Epochs",
+        "轮数",
+        "Passes over the pretraining texts.",
+        unit="epochs",
+        gt=0,
+        le=1000,
+        applies=when("max_steps", 0),
     )
     learning_rate: float = knob(5e-4, "Learning rate", "学习率", "Peak, reached after the warm-up.", gt=0, le=1)
     examples: Literal["pairs", "sentences", "both"] = knob(
         "pairs", "Examples", "预训练样本", "Pairs, each different sentence by itself, or both."
     )
-    swap: bool = knob(False, "Swap sides", "左右互换", "Each pair is turned round with probability 1/2 at every pass.")
+    swap: bool = knob(
+        False,
+        "Swap sides",
+        "左右互换",
+        "Each pair is turned round with probability 1/2 at every pass.",
+        applies=both(
+            unless("examples", "sentences"),
+            either(unless("encoder.model_type", "albert"), when("sentence_order", False)),
+        ),
+    )
     positives_only: bool = knob(
         False,
         "Positive pairs only",
         "仅用正例",
         "Of the labelled pairs only those with label 1 (the note's conclusion 5). Not together with folds: the pairs "
         "of each fold's valid part would tell their labels.",
+        fits=when("data.folds", 0),
     )
     augmented: bool = knob(
-        False, "Augmented corpus", "增强语料", "The pairs that the augment group makes are pretrained on, too."
+        False,
+        "Augmented corpus",
+        "增强语料",
+        "The pairs that the augment group makes are pretrained on, too.",
+        applies=both(
+            either(
+                when("augment.closure_positives", True),
+                when("augment.closure_negatives", True),
+                when("augment.swap", "copies"),
+            ),
+            when("augment.augment_before_split", False),
+        ),
+        fits=when("data.folds", 0),
     )
     unlabelled: bool = knob(
         False, "Unlabelled file", "无标签数据", "The contest's unlabelled pairs are pretrained on, too."
@@ -64,6 +97,7 @@ class PretrainConfig(Phase):
         "ngram only: probability of spans of 1, 2, 3, ... tokens, divided by commas; they sum to 1.",
         min_length=1,
         max_length=10,
+        applies=_NGRAM,
     )
     ngram_divisor: int = knob(
         3,
@@ -72,6 +106,7 @@ class PretrainConfig(Phase):
         "ngram only: no span is longer than the sentence's tokens divided by this (at least 1 token); 0: no limit.",
         ge=0,
         le=100,
+        applies=_NGRAM,
     )
     gap_after_span: bool = knob(
         False, "Gap after a span", "跨度后留空", "The word or token right after a masked one stays unmasked."
@@ -82,6 +117,7 @@ class PretrainConfig(Phase):
         "词的来源",
         "whole_word only. jieba: its segmentation of the text. mined: token sequences that co-occur (for ids, which "
         "have no words). auto: mined for ids, jieba otherwise.",
+        applies=when("masking", "whole_word"),
     )
     word_min_count: int = knob(
         10,
@@ -91,6 +127,7 @@ class PretrainConfig(Phase):
         unit="times",
         ge=2,
         le=10**6,
+        applies=_MINED,
     )
     word_min_pmi: float = knob(
         3.0,
@@ -100,6 +137,7 @@ class PretrainConfig(Phase):
         unit="nats",
         ge=0,
         le=50,
+        applies=_MINED,
     )
     word_min_entropy: float = knob(
         1.0,
@@ -109,16 +147,26 @@ class PretrainConfig(Phase):
         unit="nats",
         ge=0,
         le=20,
+        applies=_MINED,
     )
-    word_max_length: int = knob(4, "Word length", "词的最大长度", "mined only.", unit="tokens", ge=2, le=4)
+    word_max_length: int = knob(
+        4, "Word length", "词的最大长度", "mined only.", unit="tokens", ge=2, le=4, applies=_MINED
+    )
     sentence_order: bool = knob(
         True,
         "Sentence order",
         "句序预测",
         "albert only: half of the pairs are turned round, and the model tells which (Lan et al. 2020).",
+        applies=when("encoder.model_type", "albert"),
     )
     generator_fraction: float = knob(
-        0.25, "Generator size", "生成器比例", "electra only: its width as a share of the encoder's.", ge=0.1, le=1
+        0.25,
+        "Generator size",
+        "生成器比例",
+        "electra only: its width as a share of the encoder's.",
+        ge=0.1,
+        le=1,
+        applies=_ELECTRA,
     )
     rtd_weight: float = knob(
         50.0,
@@ -127,6 +175,7 @@ class PretrainConfig(Phase):
         "electra only: weight of replaced-token detection.",
         gt=0,
         le=1000,
+        applies=_ELECTRA,
     )
 
     @field_validator("ngram_probabilities")

@@ -4,9 +4,13 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from ml.contract.knob import knob
+from ml.contract.knob import both, either, knob, unless, when
 from ml.contract.strict import Strict
 from ml.contract.words import text
+
+#: a vocabulary of our own is built; public weights bring theirs
+_BUILT = either(when("encoder.weights", ""), unless("encoder.embeddings", "own"))
+_CLOSED = either(when("closure_positives", True), when("closure_negatives", True))
 
 
 class DataConfig(Strict):
@@ -26,6 +30,7 @@ class DataConfig(Strict):
         "Share of rows held out for valid; with folds each is 1/k.",
         ge=0.01,
         le=0.5,
+        applies=both(when("folds", 0), when("full_data", False)),
     )
     folds: int = knob(
         0,
@@ -35,6 +40,7 @@ class DataConfig(Strict):
         "once, in a run of its own; valid is the AUC of all out-of-fold predictions and test predictions are averaged.",
         ge=0,
         le=20,
+        fits=both(when("full_data", False), when("split_by", "component")),
     )
     repeats: int = knob(
         1,
@@ -51,6 +57,7 @@ class DataConfig(Strict):
         "全量训练",
         "No valid part: every labelled row trains. There is no valid score; set finetune.max_steps to what an "
         "experiment with a valid part found best.",
+        fits=when("folds", 0),
     )
     split_seed: int = knob(
         42,
@@ -105,6 +112,7 @@ class TokensConfig(Strict):
         unit="times",
         ge=1,
         le=1000,
+        applies=_BUILT,
     )
     max_vocab_size: int = knob(
         30000,
@@ -114,8 +122,15 @@ class TokensConfig(Strict):
         unit="tokens",
         ge=100,
         le=200000,
+        applies=_BUILT,
     )
-    lowercase: bool = knob(True, "Lower case", "转小写", "Raw text only: OPPO and oppo become one token.")
+    lowercase: bool = knob(
+        True,
+        "Lower case",
+        "转小写",
+        "Raw text only: OPPO and oppo become one token.",
+        applies=both(unless("unit", "ids"), _BUILT),
+    )
     distinct_unknowns: int = knob(
         0,
         "Distinct unknowns",
@@ -155,6 +170,7 @@ class AugmentConfig(Strict):
         unit="pairs",
         ge=1,
         le=100000,
+        applies=_CLOSED,
     )
     keep_class_ratio: bool = knob(
         True,
@@ -162,6 +178,7 @@ class AugmentConfig(Strict):
         "保持正负比例",
         "The label that got too few new pairs is topped up with rows of the file turned round, and what the other then "
         "has too many is dropped at random: new rows have the ratio of the file.",
+        applies=_CLOSED,
     )
     augment_before_split: bool = knob(
         False,
@@ -169,4 +186,8 @@ class AugmentConfig(Strict):
         "先增强后划分",
         "Reproduces the classic leak: valid holds pairs made from training rows, so it rises and online does not. "
         "Needs data.split_by row. The row of the table is marked as leaking.",
+        fits=both(
+            when("data.split_by", "row"),
+            either(when("closure_positives", True), when("closure_negatives", True), when("swap", "copies")),
+        ),
     )

@@ -4,18 +4,20 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from ml.contract.knob import knob
+from ml.contract.knob import knob, unless, when
 from ml.contract.strict import Strict
 from ml.contract.words import text
 
 LEAST_ROWS = 8  # of a process's part of a batch; a smaller batch is not divided
+_BY_EPOCHS = when("max_steps", 0)
+_PLATEAU = when("lr_scheduler_type", "reduce_lr_on_plateau")
 
 
 class Phase(Strict):
     """What every training phase has; names are transformers' TrainingArguments' where it has one."""
 
     num_train_epochs: float = knob(
-        3.0, "Epochs", "轮数", "Passes over the training part.", unit="epochs", gt=0, le=1000
+        3.0, "Epochs", "轮数", "Passes over the training part.", unit="epochs", gt=0, le=1000, applies=_BY_EPOCHS
     )
     max_steps: int = knob(
         0, "Step limit", "最大步数", "Steps in all instead of epochs; 0: epochs count.", unit="steps", ge=0, le=10**8
@@ -52,7 +54,13 @@ class Phase(Strict):
         0.1, "Warm-up", "预热比例", "Share of the steps in which the learning rate rises.", ge=0, le=0.9
     )
     plateau_factor: float = knob(
-        0.5, "Plateau factor", "平台衰减系数", "reduce_lr_on_plateau only: what the rate is multiplied by.", gt=0, lt=1
+        0.5,
+        "Plateau factor",
+        "平台衰减系数",
+        "reduce_lr_on_plateau only: what the rate is multiplied by.",
+        gt=0,
+        lt=1,
+        applies=_PLATEAU,
     )
     plateau_patience: int = knob(
         0,
@@ -61,6 +69,7 @@ class Phase(Strict):
         "reduce_lr_on_plateau only: evaluations without a better value that are borne.",
         ge=0,
         le=1000,
+        applies=_PLATEAU,
     )
     weight_decay: float = knob(
         0.01, "Weight decay", "权重衰减", "AdamW's; biases and LayerNorm are spared.", ge=0, le=1
@@ -91,7 +100,13 @@ class Phase(Strict):
         le=100,
     )
     lookahead_alpha: float = knob(
-        0.5, "Lookahead alpha", "Lookahead 系数", "How far the slow weights go to the fast ones.", gt=0, le=1
+        0.5,
+        "Lookahead alpha",
+        "Lookahead 系数",
+        "How far the slow weights go to the fast ones.",
+        gt=0,
+        le=1,
+        applies=unless("lookahead_steps", 0),
     )
     adversarial: Literal["none", "fgm", "pgd"] = knob(
         "none",
@@ -101,11 +116,25 @@ class Phase(Strict):
         "several smaller moves inside a ball (Madry et al. 2018).",
     )
     adversarial_epsilon: float = knob(
-        1.0, "Adversarial size", "扰动半径", "L2 norm of the move of the embedding matrix.", gt=0, le=100
+        1.0,
+        "Adversarial size",
+        "扰动半径",
+        "L2 norm of the move of the embedding matrix.",
+        gt=0,
+        le=100,
+        applies=unless("adversarial", "none"),
     )
-    adversarial_steps: int = knob(3, "PGD steps", "PGD 步数", "pgd only: moves a step.", ge=1, le=20)
+    adversarial_steps: int = knob(
+        3, "PGD steps", "PGD 步数", "pgd only: moves a step.", ge=1, le=20, applies=when("adversarial", "pgd")
+    )
     adversarial_step_size: float = knob(
-        0.3, "PGD step size", "PGD 步长", "pgd only: L2 norm of one move.", gt=0, le=100
+        0.3,
+        "PGD step size",
+        "PGD 步长",
+        "pgd only: L2 norm of one move.",
+        gt=0,
+        le=100,
+        applies=when("adversarial", "pgd"),
     )
 
     @model_validator(mode="after")

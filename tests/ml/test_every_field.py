@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from ml.contract.applies import failing, rules, value_in
 from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import ExperimentConfig, merge
 from ml.contract.pair_file import PairFileLayout
@@ -239,6 +240,42 @@ def test_it_changes_what_comes_out(field: str, outcome: Callable[[str], str]) ->
     group, _, name = field.rpartition(".")
     change: dict[str, Any] = {group: {name: value}} if group else {name: value}
     assert outcome(json.dumps(context)) != outcome(json.dumps(merge(context, change)))
+
+
+#: field: values of others with which it does not apply; those that are missing do not apply by themselves
+WEIGHTS = {"encoder": {"weights": "PUBLIC"}, "text": True}
+OWN = {"encoder": {**SIZES["tiny"]._asdict(), "weights": "PUBLIC"}, "text": True}
+IDLE: dict[str, dict[str, Any]] = {
+    "data.valid_fraction": {"data": {"folds": 3}},
+    "tokens.min_count": WEIGHTS,
+    "tokens.max_vocab_size": WEIGHTS,
+    "tokens.lowercase": {"tokens": {"unit": "ids"}},
+    "encoder.size": OWN,
+    "encoder.num_hidden_layers": WEIGHTS,
+    "encoder.hidden_size": WEIGHTS,
+    "encoder.num_attention_heads": WEIGHTS,
+    "encoder.intermediate_size": WEIGHTS,
+    "pretrain.num_train_epochs": {"pretrain": {"max_steps": 3}},
+    "finetune.num_train_epochs": {"finetune": {"max_steps": 3}},
+    "pretrain.swap": {"encoder": {"model_type": "albert"}},
+    "pretrain.word_min_pmi": {"pretrain": {"masking": "whole_word", "words": "jieba"}, "text": True},
+}
+
+
+@pytest.mark.usefixtures("unverified")
+@pytest.mark.parametrize("field", [name for name, rule in rules().items() if "." in name and rule.applies])
+def test_what_does_not_apply_changes_nothing(field: str, outcome: Callable[[str], str]) -> None:
+    """The form disables it and the fingerprint leaves it out, so nothing may read it; where it counts, above, it
+    applies."""
+    if field in COUNTED | SHARED:
+        pytest.skip("not told by weights")
+    group, _, name = field.rpartition(".")
+    context, value = IDLE.get(field, {}), FIELDS[field][1]
+    changed = merge(context, {group: {name: value}})
+    for given, applies in ((changed, False), (merge(FIELDS[field][0], {group: {name: value}}), True)):
+        plain = merge(merge(ExperimentConfig().model_dump(), TINY), given)
+        assert (failing(rules()[field].applies, lambda other, of=plain: value_in(of, other)) is None) is applies
+    assert outcome(json.dumps(context)) == outcome(json.dumps(changed))
 
 
 @pytest.mark.usefixtures("unverified")
