@@ -1,7 +1,7 @@
 """`python -m ml job.json out/`: one run; its events are JSON lines on stdout, and nothing else is.
 
-Exit code 0 after `finished`, 1 after `failed`, 143 after SIGTERM; a training then saves itself first and tells
-`returned`.
+Exit code 0 after `finished`, 1 after `failed` and `crashed`, 143 after SIGTERM; a training then saves itself first and
+tells `returned`.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TextIO
 
 from ml.contract.collector import collector_rests
-from ml.contract.events import Failed, Returned
+from ml.contract.events import Crashed, Failed, Returned
 from ml.contract.lifeline import die_with_parent
-from ml.errors import RunError
+from ml.errors import Killed, RunError
 from ml.teller import teller
 
 
@@ -46,6 +46,9 @@ def main() -> int:
         except stopping.Stopped as stopped:
             tell(Returned(reason=str(stopped)))
             return 128 + signal.SIGTERM
+    except Killed as killed:
+        tell(Crashed(reason=str(killed), detail=traceback.format_exc()))
+        return 1
     except Exception as error:
         tell(Failed(reason=reason(error), detail=traceback.format_exc()))
         return 1

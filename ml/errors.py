@@ -3,3 +3,7 @@
 
 class RunError(Exception):
     """A run cannot go on. The message is one sentence for a person: the offending value and the way out."""
+
+
+class Killed(RunError):
+    """A process of the run was killed by a signal: bad luck of the machine, not of the run, which is tried again."""

@@ -4,6 +4,7 @@
 A score that cannot be had again from the files is worth nothing, so it is not told before this has passed.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from ml.augment import augment
 from ml.checkpoint import load_classifier, read_valid_rows
 from ml.contract.events import Log, Verified
 from ml.contract.job import Job
-from ml.errors import RunError
+from ml.errors import Killed, RunError
 from ml.machine import set_up
 from ml.pairs import read_test, read_train
 from ml.predict import Probabilities, predict_mean, scoring_on
@@ -103,6 +104,8 @@ def _start_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
         assert child.stdout is not None  # noqa: S101 - it was asked for
         text = child.stdout.read().decode("utf-8", "replace").strip()
         code = child.wait()
+    if code < 0:
+        raise Killed(f"the process that loads the saved model again was killed by {signal.Signals(-code).name}")
     if code != 0:
         last = text.splitlines()[-1] if text else "no message"
         if last.startswith("OSError"):

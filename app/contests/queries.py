@@ -57,6 +57,12 @@ def file_by_id(session: Session, file_id: int) -> ContestFile:
     return session.get_one(ContestFile, file_id)
 
 
+def lock_file(session: Session, file_id: int | None) -> None:
+    """Wait until nobody else holds it, and hold it until the commit; rows may name it meanwhile. (SQLite's writer is
+    alone anyway.)"""
+    session.execute(select(ContestFile.id).where(ContestFile.id == file_id).with_for_update(key_share=True))
+
+
 def same_file(session: Session, contest_id: int, kind: str, sha256: str, layout_digest: str) -> ContestFile | None:
     """The file of the same bytes, kind and layout, if it was uploaded before."""
     return session.scalar(

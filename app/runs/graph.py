@@ -89,6 +89,8 @@ def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig
     if config.pretrain is None:
         return None
     fingerprint = _pretrain_fingerprint(session, experiment, config)
+    # one at a time for each train file: two that ask for the same at once would each find none
+    contest_queries.lock_file(session, experiment.train_file_id)
     shared = queries.shared_pretrain(session, fingerprint)
     if shared is not None:
         shared.priority = max(shared.priority, placement.priority)

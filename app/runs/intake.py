@@ -7,6 +7,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Refused
+from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
 from app.runs import curve_service, graph, lifecycle, queries
 from app.runs.models import Attempt, Run, RunEvent
@@ -104,7 +105,7 @@ def _apply(session: Session, run: Run, attempt: Attempt, event: Event, body: dic
                     experiments.record_run_scores(session, experiment_id, run.id, event)
         case Finished():
             session.flush()
-            lifecycle.finish(session, run, attempt, now)
+            _finish(session, run, attempt, now)
         case Failed():
             session.flush()
             lifecycle.fail(session, run, attempt, now, event.reason, event.detail)
@@ -119,6 +120,23 @@ def _apply(session: Session, run: Run, attempt: Attempt, event: Event, body: dic
             lifecycle.cancelled(session, run, attempt, now)
         case _:  # a log line has no effect beyond being kept
             pass
+
+
+def _finish(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
+    """A pretrain that was cancelled may come to its end all the same, before its worker hears of it; meanwhile another
+    experiment may have asked for the same. It is paid for: who waits for the other reads this one, and the other stops.
+    Had the other finished already, this one stays cancelled."""
+    if run.kind == "pretrain":
+        if run.cancel_requested and queries.twins_of(session, run, "finished"):
+            lifecycle.cancelled(session, run, attempt, now)
+            return
+        for twin in queries.twins_of(session, run, "queued", "running"):
+            if queries.run(session, twin.id, lock=True).status not in {"queued", "running"}:
+                continue  # it ended while we waited for it
+            for experiment_id in queries.experiment_ids_of(session, twin.id):
+                graph.share_instead(session, experiment_queries.experiment(session, experiment_id), twin, run)
+            lifecycle.request_cancel(session, twin, now)
+    lifecycle.finish(session, run, attempt, now)
 
 
 def _require_uploaded(session: Session, attempt: Attempt, event: Artifact) -> None:

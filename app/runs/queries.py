@@ -52,6 +52,13 @@ def shared_pretrain(session: Session, fingerprint: str) -> Run | None:
     )
 
 
+def twins_of(session: Session, run: Run, *statuses: str) -> Sequence[Run]:
+    """Other pretrains of the same fingerprint in these states. There is one only where a cancelled one went on to its
+    end before its worker heard of it."""
+    same = (Run.kind == "pretrain", Run.fingerprint == run.fingerprint, Run.id != run.id, Run.status.in_(statuses))
+    return session.scalars(select(Run).where(*same).order_by(Run.id)).all()
+
+
 def needed_by_others(session: Session, run_id: int, experiment_id: int) -> bool:
     """Whether another experiment still has an unfinished run that waits for this one."""
     link = aliased(ExperimentRun)

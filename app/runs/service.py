@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app import queue
 from app.accounts.service import digest, new_secret
+from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
 from app.errors import Conflict
@@ -105,6 +106,8 @@ def retry_experiment(session: Session, experiment: Experiment) -> list[Run]:
     own = {run.id for run in queries.runs_of(session, experiment.id)}
     now, again = clock(session), []
     for run in ended:
+        if run.kind == "pretrain":
+            contest_queries.lock_file(session, run.train_file_id)  # as graph does
         shared = queries.shared_pretrain(session, run.fingerprint) if run.kind == "pretrain" else None
         if shared is not None:
             graph.share_instead(session, experiment, run, shared)

@@ -36,7 +36,7 @@ def worker_seen(
         worker.started_at, worker.draining = now, False
         for attempt in queries.open_attempts(session, worker=name):
             if attempt.boot_id != boot_id:
-                _lose(session, attempt, now, f"worker {name} stopped in the middle of it and was started anew")
+                _lose(session, attempt, f"worker {name} stopped in the middle of it and was started anew")
     worker.boot_id, worker.busy_run_id, worker.last_seen_at, worker.queues = boot_id, busy_run_id, now, list(queues)
     if machine is not None:
         worker.machine = machine.model_dump(mode="json")
@@ -46,10 +46,14 @@ def worker_seen(
 
 def expire_leases(session: Session) -> None:
     """Runs whose worker went silent for longer than its lease return to the queue."""
-    now = clock(session)
-    for attempt in queries.open_attempts(session, expired_at=now):
-        silent = round((now - attempt.heartbeat_at).total_seconds())
-        _lose(session, attempt, now, f"worker {attempt.worker} was silent for {silent} s")
+    for attempt in queries.open_attempts(session, expired_at=clock(session)):
+        run = queries.run(session, attempt.run_id, lock=True)
+        session.refresh(attempt)
+        now = clock(session)
+        if not attempt.outcome and attempt.lease_until < now:  # it may have been heard of while we waited for the lock
+            silent = round((now - attempt.heartbeat_at).total_seconds())
+            reason = f"worker {attempt.worker} was silent for {silent} s"
+            lifecycle.return_to_queue(session, run, attempt, "lost", now, reason)
 
 
 def take_all_back(session: Session, reason: str) -> int:
@@ -62,12 +66,12 @@ def take_all_back(session: Session, reason: str) -> int:
     return len(attempts)
 
 
-def _lose(session: Session, attempt: Attempt, now: datetime, reason: str) -> None:
+def _lose(session: Session, attempt: Attempt, reason: str) -> None:
+    """The time is taken under the lock: what was stored before it came before the end."""
     run = queries.run(session, attempt.run_id, lock=True)
     session.refresh(attempt)
-    if attempt.outcome:
-        return
-    lifecycle.return_to_queue(session, run, attempt, "lost", now, reason)
+    if not attempt.outcome:
+        lifecycle.return_to_queue(session, run, attempt, "lost", clock(session), reason)
 
 
 def over_their_limit(session: Session) -> list[tuple[Run, float]]:

@@ -176,8 +176,8 @@ class Failed(Strict):
 
 
 class Crashed(Strict):
-    """Last event of an attempt whose trainer was killed by a signal (out of memory, a fault of the hardware or of a
-    library): the run is tried again, as often as it may lose a worker."""
+    """Last event of an attempt whose trainer, or a process of its, was killed by a signal (out of memory, a fault of
+    the hardware or of a library): the run is tried again, as often as it may lose a worker."""
 
     type: Literal["crashed"] = "crashed"
     reason: str

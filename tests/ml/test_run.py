@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from transformers import (
@@ -251,6 +252,25 @@ def test_failure_from_outside(workplace: SimpleNamespace) -> None:
     assert (code, kinds(events)) == (1, ["failed"])
     assert "none.json cannot be read (No such file or directory)" in events[0].reason
     assert "Traceback" in events[0].detail
+
+
+def test_a_killed_fresh_process_is_bad_luck(
+    workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config
+) -> None:
+    """It ends with `crashed`, after which a run is tried again: its model is not to blame."""
+    job = workplace.job("finetune", tiny_config(pretrain=None), inputs)
+    command = [sys.executable, "-m", "ml", str(job), str(workplace.folder / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as trainer:
+        fresh: list[psutil.Process] = []
+        while not fresh and trainer.poll() is None:
+            below = psutil.Process(trainer.pid).children()
+            fresh = [child for child in below if "ml.predict_again" in child.cmdline()]
+        fresh[0].kill()
+        assert trainer.stdout
+        events = [EVENT.validate_json(line) for line in trainer.stdout]
+        assert trainer.wait(timeout=60) == 1
+    assert events[-1].type == "crashed"
+    assert events[-1].reason == "the process that loads the saved model again was killed by SIGKILL"
 
 
 def test_it_dies_with_its_parent(workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config) -> None:

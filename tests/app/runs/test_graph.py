@@ -1,15 +1,18 @@
 """The runs of an experiment: a fold each its own, one shared pretrain, a blend that waits; fusions and teachers."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy.orm import Session
 
 from app import queue
 from app.contests.models import Contest
-from app.db import clock
+from app.db import Database, clock
 from app.errors import Conflict, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
@@ -247,3 +250,51 @@ def test_a_shared_pretrain_outlives_a_cancelled_experiment_with_folds(session: S
     service.cancel_experiment(session, two)
     assert pretrain.status == "cancelled"
     assert queries.final_run(session, two.id) is not None
+
+
+def test_a_cancelled_pretrain_that_ends_all_the_same_serves_who_asked_again(session: Session, contest: Contest) -> None:
+    for started in (False, True):
+        first, (pretrain, _) = make_experiment(session, contest, "first", config(seed=70 + started))
+        attempt, _ = claim(session, pretrain)
+        service.cancel_experiment(session, first)
+        assert pretrain.cancel_requested
+        second, (twin, finetune) = make_experiment(session, contest, "second", config(seed=70 + started))
+        assert twin.id != pretrain.id, "one that is to stop is not shared"
+        on_twin = claim(session, twin)[0] if started else None
+        queue.noted(session)
+        send(session, pretrain, attempt, Finished(seconds=1))
+        assert (pretrain.status, attempt.outcome) == ("finished", "finished")
+        assert [need.id for _, need in queries.needs_of(session, finetune.id)] == [pretrain.id]
+        assert (finetune.id, finetune.queue) in queue.noted(session), "it can start"
+        assert [run.id for run in queries.runs_of(session, second.id)] == [pretrain.id, finetune.id]
+        if on_twin is None:
+            assert twin.status == "cancelled"
+        else:
+            assert (twin.status, twin.cancel_requested) == ("running", True)
+            send(session, twin, on_twin, Finished(seconds=1))  # it, too, had ended before it heard of it
+            assert (twin.status, on_twin.outcome) == ("cancelled", "cancelled")
+        assert finetune.status == "queued"
+
+
+def test_two_who_ask_for_the_same_at_once_share_it(app: FastAPI) -> None:
+    database: Database = app.state.database
+    with database.writing() as session:
+        contest = make_contest(session)
+        make_file(session, app.state.storage, contest)
+        contest_id = contest.id
+    first_has_asked = Event()
+    made: dict[str, int] = {}
+
+    def ask(name: str, pause: float) -> None:
+        with database.writing() as session:
+            contest = session.get_one(Contest, contest_id)
+            made[name] = make_experiment(session, contest, name, config())[1][0].id
+            first_has_asked.set()
+            time.sleep(pause)  # before it commits
+
+    first = Thread(target=ask, args=("first", 0.5))
+    first.start()
+    assert first_has_asked.wait(20)
+    ask("second", 0.0)
+    first.join()
+    assert made["first"] == made["second"]

@@ -1,6 +1,6 @@
 """Claims, leases, fences, sharing of pretrains, cancelling: on SQLite and Postgres, undone after each test."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +253,38 @@ def test_the_job_names_everything_by_hash(session: Session, contest: Contest) ->
     assert job.inputs[0].layout is not None
     assert job.kind == "pretrain"
     assert job.config.encoder.hidden_size == 32
+
+
+def test_a_lease_that_went_on_meanwhile_is_not_lost(
+    session: Session, contest: Contest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep read that it was over, and then waited for the heartbeat that holds the run."""
+    run = make_experiment(session, contest, config=without_pretrain())[1][0]
+    attempt, _ = claim(session, run)
+    monkeypatch.setattr(queries, "open_attempts", lambda *_args, **_kwargs: [attempt])
+    worker_service.expire_leases(session)
+    assert (run.status, attempt.outcome) == ("running", "")
+    attempt.lease_until = clock(session) - timedelta(seconds=1)
+    session.flush()
+    worker_service.expire_leases(session)
+    assert (run.status, attempt.outcome) == ("queued", "lost")
+
+
+def test_what_was_stored_before_the_end_is_not_dated_after_it(
+    session: Session, contest: Contest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end waits for the lock that an upload holds: its time is taken after."""
+    run = make_experiment(session, contest, config=without_pretrain())[1][0]
+    attempt, _ = claim(session, run)
+    stored: list[datetime] = []
+    locked = queries.run
+
+    def after_an_upload(*args: Any, **kwargs: Any) -> Run:
+        stored.append(clock(session))
+        return locked(*args, **kwargs)
+
+    monkeypatch.setattr(queries, "run", after_an_upload)
+    worker_service.worker_seen(session, "w1", "boot-two", None)
+    assert attempt.outcome == "lost"
+    assert attempt.ended_at is not None
+    assert attempt.ended_at >= stored[-1]
