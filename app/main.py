@@ -35,7 +35,7 @@ from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.language import LanguageOfRequest
 from app.leaderboard import api as leaderboard_api
-from app.leaderboard import compare_api, compare_pages
+from app.leaderboard import compare_api, compare_pages, saved_api, saved_pages, trash_api, trash_pages
 from app.leaderboard import pages as leaderboard_pages
 from app.queue import Doorbell
 from app.request_log import RequestLog
@@ -119,6 +119,8 @@ def _routes(app: FastAPI) -> None:
         leaderboard_api,
         compare_api,
         significance_api,
+        saved_api,
+        trash_api,
         run_api,
         curve_api,
         log_api,
@@ -130,7 +132,8 @@ def _routes(app: FastAPI) -> None:
     for module in programs:
         app.include_router(module.router)
     first = (account_pages, contest_pages, experiment_form_pages, experiment_pages, status_pages, edit_pages)
-    for pages in (*first, run_pages, curve_pages, log_pages, leaderboard_pages, compare_pages):
+    board = (leaderboard_pages, compare_pages, saved_pages, trash_pages)
+    for pages in (*first, run_pages, curve_pages, log_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 import app.accounts.models
 import app.contests.models
 import app.experiments.models
+import app.leaderboard.models
 import app.runs.models  # noqa: F401 - importing the models fills the metadata
 from app import migrating
 from app.db import Base

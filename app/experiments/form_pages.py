@@ -15,6 +15,8 @@ from app.db import clock
 from app.errors import AppError, FieldError, Refused
 from app.experiments import queries, service, sweep, weights
 from app.experiments.models import Experiment
+from app.leaderboard.compare_api import numbers
+from app.runs import fusing
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.placement import PRIORITIES, Placement, placement_of, placement_of_run
@@ -76,9 +78,12 @@ def new(
     preset_name: Annotated[str, Query(alias="preset")] = "demo",
     size: str = "",
     clone: int | None = None,
+    fuse: Annotated[str, Query(pattern=r"^(\d{1,18}(,\d{1,18})*)?$")] = "",
 ) -> Response:
-    """The form, filled from a preset or from the experiment to be cloned."""
+    """The form, filled from a preset, from the experiment to be cloned, or with the experiments to be fused."""
     found = contest_queries.contest(session, contest)
+    if fuse:
+        return page(request, "experiments/form.html", _fusion(session, found, numbers(fuse), settings.queue))
     parent = queries.experiment(session, clone) if clone is not None else None
     if parent is not None and parent.config is None:
         raise Refused(f"experiment {parent.id} was trained elsewhere: it has no config to clone")
@@ -99,6 +104,15 @@ def new(
         },
     )
     return page(request, "experiments/form.html", context)
+
+
+def _fusion(session: Session, contest: Contest, members: list[int], queue: str) -> FormPage:
+    asked = fusing.fused(session, contest, members)
+    placement = _placement_of(session, None, queue).items()
+    values = {"name": asked.name, "train_file_id": str(asked.train_file_id)}
+    values |= {"test_file_id": str(asked.test_file_id or "")}
+    values |= {f"{PLACEMENT}{name}": value for name, value in placement}
+    return _form(session, contest, None, preset_name="", typed=asked.config, values=values)
 
 
 def _preset(name: str, size: str) -> Any:

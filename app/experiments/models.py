@@ -1,5 +1,7 @@
-"""Experiments (rows of the comparison table: what was asked), their tags and their scores."""
+"""Experiments (rows of the comparison table: what was asked), their tags and their scores, and what is left of removed
+ones."""
 
+import statistics
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from app.db import Base, BigKey
 from app.language import N_
@@ -86,9 +88,9 @@ class ExperimentField(Base):
 class Score(Base):
     """One number of one split. Append-only for online; a run's own score is replaced by its later attempt's.
 
-    `low` and `high` are the ends of its 95% interval; `members` what each fold or fused experiment scored by itself.
-    `latest`: no later one of this experiment, split and metric stands; the table shows these. `made_by`: the member or
-    token that posted it.
+    `low` and `high` are the ends of its 95% interval; `members` what each fold or fused experiment scored by itself,
+    `deviation` theirs, kept for the table to be ordered by. `latest`: no later one of this experiment, split and metric
+    stands; the table shows these. `made_by`: the member or token that posted it.
     `text` keeps a number as a person typed it (0.877030), `uncertain` the question mark behind it (0.8?).
     The range check refuses NaN and infinity on both databases: SQLite stores NaN as NULL, Postgres ranks it highest.
     """
@@ -121,6 +123,7 @@ class Score(Base):
     low: Mapped[float | None] = mapped_column(Double)
     high: Mapped[float | None] = mapped_column(Double)
     members: Mapped[list[Any] | None]
+    deviation: Mapped[float | None] = mapped_column(Double)
     text: Mapped[str] = mapped_column(String(60), default="")
     uncertain: Mapped[bool] = mapped_column(default=False)
     note: Mapped[str] = mapped_column(Text, default="")
@@ -128,3 +131,29 @@ class Score(Base):
     made_by: Mapped[str] = mapped_column(String(200), default="")
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime]
+
+    @validates("members")
+    def _spread(self, _key: str, members: list[Any] | None) -> list[Any] | None:
+        self.deviation = statistics.stdev(members) if members and len(members) > 1 else None
+        return members
+
+
+class RemovedExperiment(Base):
+    """What is left of an experiment that was removed for good: a score is never lost, and its number not given again.
+
+    `scores`: every one that it had, as REST shows them.
+    """
+
+    __tablename__ = "removed_experiments"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    contest_id: Mapped[int] = mapped_column(ForeignKey("contests.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    note: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(String(200))
+    config: Mapped[dict[str, Any] | None]
+    scores: Mapped[list[Any]]
+    made_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    removed_by: Mapped[str] = mapped_column(String(200))
+    removed_at: Mapped[datetime]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.experiments.models import Experiment, ExperimentTag, Score
+from app.experiments.models import Experiment, ExperimentTag, RemovedExperiment, Score
 from app.language import gettext as _
 from ml.contract.experiment import differences, upgrade
 
@@ -18,6 +18,15 @@ def experiment(session: Session, experiment_id: int) -> Experiment:
     if found is None:
         raise NotFound(_("there is no experiment %(id)s", id=experiment_id))
     return found
+
+
+def free_number(session: Session) -> Any:
+    """For a new experiment; None where the database counts by itself. SQLite would give the number of a removed row
+    again, and what people wrote down of it would mean another."""
+    if session.get_bind().dialect.name != "sqlite":
+        return None
+    newest = session.scalar(select(func.max(Experiment.id))) or 0
+    return max(newest, session.scalar(select(func.max(RemovedExperiment.id))) or 0) + 1
 
 
 def changes_from_parent(session: Session, experiment: Experiment) -> dict[str, tuple[Any, Any]]:

@@ -60,6 +60,7 @@ class Asked(TypedDict, total=False):
 def create(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Experiment:
     """A new row of what is asked; runs/service.queue_new makes its runs, too. Raises Refused as `prepared` does."""
     experiment = prepared(session, contest, **asked)
+    experiment.id = queries.free_number(session)
     session.add(experiment)
     session.flush()
     add_fields(session, experiment)
@@ -146,7 +147,12 @@ def _file(session: Session, contest: Contest, kind: str, file_id: int | None) ->
 def create_external(session: Session, contest: Contest, *, name: str, note: str) -> Experiment:
     """A row that was trained elsewhere: no config, no runs, finished."""
     experiment = Experiment(
-        contest_id=contest.id, name=checked_name(name), note=note, origin="external", created_at=clock(session)
+        id=queries.free_number(session),
+        contest_id=contest.id,
+        name=checked_name(name),
+        note=note,
+        origin="external",
+        created_at=clock(session),
     )
     session.add(experiment)
     session.flush()

@@ -13,6 +13,7 @@ from app.contests.models import Contest
 from app.errors import FieldError, Refused
 from app.experiments import queries
 from app.experiments.models import Experiment
+from app.language import gettext as _
 from app.leaderboard.queries import SPLITS, Row, ranked
 from ml.contract.experiment import ExperimentConfig, flat, upgrade
 
@@ -41,7 +42,7 @@ class Comparison:
 def compare(session: Session, contest: Contest, ids: list[int], *, higher_is_better: bool) -> Comparison:
     """Put these experiments beside each other. Raises Refused for none, NotFound that names those it has not."""
     if not ids:
-        message = "name the experiments: ids=3,7"
+        message = _("name the experiments: ids=3,7")
         raise Refused(message, [FieldError("ids", message)])
     experiments = queries.chosen(session, contest.id, ids)
     found = {row.id: row for row in ranked(session, contest, ids=ids, limit=len(experiments)).rows}

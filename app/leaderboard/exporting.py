@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
 from app.errors import NotFound
+from app.language import gettext as _
 from app.leaderboard.queries import Ranking, Row, ShownScore, ranked
 from app.leaderboard.table_text import cell_text, write_csv, write_latex, write_markdown
 from app.leaderboard.view import View
@@ -53,6 +54,9 @@ class Line:
 
     def more(self, key: str) -> str:
         """The text of a column of view.MORE."""
+        if key == "deviation":
+            valid = self.row.valid
+            return "" if valid is None or valid.deviation is None else f"{valid.mean:.5f} ± {valid.deviation:.5f}"
         if key == "gap":
             return "" if self.row.gap is None else f"{self.row.gap:+.5f}"
         if key == "by":
@@ -66,7 +70,13 @@ def baseline(session: Session, contest: Contest, view: View) -> Row | None:
         return None
     found = ranked(session, contest, ids=[view.against]).rows
     if not found:
-        raise NotFound(f"against={view.against}: contest {contest.slug} has no experiment of this number")
+        raise NotFound(
+            _(
+                "against=%(against)s: contest %(contest)s has no experiment of this number",
+                against=view.against,
+                contest=contest.slug,
+            )
+        )
     return found[0]
 
 

@@ -13,6 +13,7 @@ from app.db import clock
 from app.errors import NotFound
 from app.experiments import service as experiments
 from app.experiments.models import Score
+from app.language import gettext as _
 from app.leaderboard.exporting import Line, all_lines
 from app.leaderboard.table_text import Cell, NoteRow, read_tables
 from app.leaderboard.view import View
@@ -63,7 +64,7 @@ def _contest(session: Session, slug: str) -> tuple[Contest, bool]:
         return found, False
     close = difflib.get_close_matches(slug, [item.slug for item in contest_queries.all_contests(session)], 1)
     if close:
-        raise NotFound(f"there is no contest {slug!r}; did you mean {close[0]!r}?")
+        raise NotFound(_("there is no contest %(slug)s; did you mean %(near)s?", slug=repr(slug), near=repr(close[0])))
     return contests.create_contest(session, name=slug, metric="roc_auc", slug=slug), True
 
 

@@ -1,7 +1,7 @@
 """HTML: the leaderboard, its moving rows, what is done to selected ones, and its downloads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -11,15 +11,18 @@ from sqlalchemy.orm import Session
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
-from app.errors import Refused
+from app.errors import AppError, Refused
 from app.experiments import queries as experiment_queries
-from app.leaderboard import exporting, selection
+from app.language import gettext as _
+from app.leaderboard import columns, exporting, saved, saved_queries, selection
 from app.leaderboard.exporting import Line
 from app.leaderboard.group_queries import Group, grouped
-from app.leaderboard.queries import Row
-from app.leaderboard.search import FIELDS
-from app.leaderboard.view import MORE, View
+from app.leaderboard.models import SavedView
+from app.leaderboard.queries import SORT_KEYS, Row
+from app.leaderboard.search import FIELDS, STATES
+from app.leaderboard.view import MORE, SORTED_AS, View
 from app.leaderboard.view_api import ViewDep
+from app.runs import fusing
 from app.runs import queries as run_queries
 from app.runs.worker_service import WORKER_AWAY
 from app.security import member
@@ -30,11 +33,21 @@ router = APIRouter(dependencies=[Depends(member)])
 
 
 @dataclass(frozen=True)
+class NamedView:
+    """A saved view as a link: the address that opens it, and whether it is what the page shows."""
+
+    saved: SavedView
+    address: str
+    current: bool
+
+
+@dataclass(frozen=True)
 class LeaderboardPage:
     """leaderboard/page.html and leaderboard/_rows.html. `workers` is how many reported lately; `more` are the columns
     that can be shown beside the scores; `total` rows were found of `everything`, `elsewhere` lie in the archive (in the
-    archive: in the table). `told`: what became of the rows that were selected before; `groups`: sums of the found
-    rows by view.group; `fields`: of the config, that they can be grouped by."""
+    archive: in the table), `trashed` in the trash. `told`: what became of the rows that were selected before;
+    `groups`: sums of the found rows by view.group; `fields`: of the config, that they can be grouped by. `typed`: a
+    name that a view could not be saved under, for the reason `problem`; `filters`: the search by its columns."""
 
     contest: Contest
     metric: Metric
@@ -42,30 +55,74 @@ class LeaderboardPage:
     total: int
     everything: int
     elsewhere: int
+    trashed: int
     view: View
     against: Row | None
-    more: dict[str, tuple[str, str, str]]
+    more: dict[str, tuple[str, str]]
+    sorted_as: dict[str, str]
+    sort_keys: Sequence[str]
     workers: int
     tags: Sequence[str]
     told: str
     groups: list[Group]
     fields: Sequence[str]
+    views: Sequence[NamedView]
+    problem: str
+    typed: str
+    filters: dict[str, str]
+    states: Sequence[str]
 
 
 @router.get("/contests/{slug}")
 def show(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
-    """The comparison table."""
+    """The comparison table. What was typed under the heads of columns becomes the search, in the address; who asks for
+    nothing gets the contest's default view."""
+    typed = {
+        name.removeprefix(columns.PREFIX): text
+        for name, text in request.query_params.items()
+        if name.startswith(columns.PREFIX)
+    }
+    if typed:
+        found = replace(view, search=columns.join(view.search, typed), offset=0)
+        return RedirectResponse(f"/contests/{slug}{found.address()}", 303)
+    if not request.url.query:
+        default = saved_queries.default_of(session, contest_queries.contest(session, slug).id)
+        if default is not None:
+            return RedirectResponse(f"/contests/{slug}{_address(saved.view_of(default))}", 303)
+    return shown(request, session, slug, view)
+
+
+def shown(
+    request: Request, session: Session, slug: str, view: View, *, problem: str = "", typed: str = "", status: int = 200
+) -> Response:
+    """The page of this view. `problem`: why it could not be saved under the name `typed`."""
     told = request.session.pop("told", "")
-    return page(request, "leaderboard/page.html", _context(session, slug, view, told))
+    if view.lenient:
+        view, gone = saved.opened(session, contest_queries.contest(session, slug), replace(view, lenient=False))
+        told = " ".join(
+            [told] * bool(told) + [_("Of this view something is gone: %(what)s.", what=text) for text in gone]
+        )
+    context = _context(session, slug, view, told, problem=problem, typed=typed)
+    return page(request, "leaderboard/page.html", context, status)
 
 
 @router.get("/contests/{slug}/rows")
 def rows(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The table's rows alone, for live.js."""
-    return page(request, "leaderboard/_rows.html", _context(session, slug, view, summed_up=False))
+    return page(request, "leaderboard/_rows.html", _context(session, slug, view, whole=False))
 
 
-def _context(session: Session, slug: str, view: View, told: str = "", *, summed_up: bool = True) -> LeaderboardPage:
+def _context(
+    session: Session,
+    slug: str,
+    view: View,
+    told: str = "",
+    *,
+    problem: str = "",
+    typed: str = "",
+    whole: bool = True,
+) -> LeaderboardPage:
+    """`whole`: what stands around the rows, too."""
     contest = contest_queries.contest(session, slug)
     ranking = exporting.page_of(session, contest, view, limit=view.limit, offset=view.offset)
     against = exporting.baseline(session, contest, view)
@@ -76,17 +133,43 @@ def _context(session: Session, slug: str, view: View, told: str = "", *, summed_
         total=ranking.total,
         everything=ranking.everything,
         elsewhere=ranking.elsewhere,
+        trashed=ranking.trashed,
         view=view,
         against=against,
         more=MORE,
+        sorted_as=SORTED_AS,
+        sort_keys=SORT_KEYS,
         workers=len(run_queries.workers_seen(session, clock(session) - WORKER_AWAY)),
-        tags=experiment_queries.tags_in(session, contest.id),
+        tags=experiment_queries.tags_in(session, contest.id) if whole else (),
         told=told,
         groups=grouped(session, contest, view.group, search=view.search, archived=view.archived)
-        if view.group and summed_up
+        if view.group and whole
         else [],
         fields=FIELDS,
+        views=_named(session, contest, view) if whole else (),
+        problem=problem,
+        typed=typed,
+        filters=columns.split(view.search)[0],
+        states=STATES,
     )
+
+
+def _named(session: Session, contest: Contest, view: View) -> list[NamedView]:
+    found = [(item, saved.view_of(item)) for item in saved_queries.views_of(session, contest.id)]
+    return [NamedView(item, _address(held), held.same(view)) for item, held in found]
+
+
+def _address(view: View) -> str:
+    """That opens a saved view whatever of it is gone."""
+    return f"{view.address()}&saved=true"
+
+
+#: what goes on with the ticked rows on another page
+_ELSEWHERE = {
+    "compare": "/contests/{slug}/compare?ids={ids}",
+    "trash": "/contests/{slug}/trash?ids={ids}",
+    "fuse": "/experiments/new?contest={slug}&fuse={ids}",
+}
 
 
 @router.post("/contests/{slug}/selection")
@@ -101,25 +184,32 @@ def act_on_many(
 ) -> Response:
     """Do it to the ticked rows, and show the same view again, with what became of them."""
     contest = contest_queries.contest(session, slug)
-    back = view.query()
-    if action == "compare" and ids:
-        return RedirectResponse(f"/contests/{slug}/compare?ids={','.join(map(str, ids))}", 303)
-    if action == "only" and ids:
-        back = view.query(search=f"id:{','.join(map(str, ids))}", offset=0)
+    back, listed = view.address(), ",".join(map(str, ids or []))
+    if action in _ELSEWHERE and ids:
+        try:
+            if action == "fuse":
+                fusing.fused(session, contest, ids)
+            return RedirectResponse(_ELSEWHERE[action].format(slug=slug, ids=listed), 303)
+        except AppError as error:
+            request.session["told"] = error.message
+    elif action == "only" and ids:
+        back = view.address(search=f"id:{listed}", offset=0)
     else:
         try:
             request.session["told"] = _told(selection.apply(session, contest, ids or [], action, tag), action, tag)
         except Refused as error:
             request.session["told"] = error.message
-    return RedirectResponse(f"/contests/{slug}?{back}", 303)
+    return RedirectResponse(f"/contests/{slug}{back}", 303)
 
 
 def _told(outcome: selection.Outcome, action: str, tag: str) -> str:
     """In a sentence; it goes by a cookie, so at most three reasons, and how many more there are."""
-    word = selection.DONE[action] + (f" {tag.strip()}" if tag and action in {"tag", "untag"} else "")
-    left = [f"{number}: {why}" for number, why in outcome.left.items()]
-    more = f"; and {len(left) - 3} more" if len(left) > 3 else ""
-    return f"{len(outcome.done)} {word}." + (f" Left as they are: {'; '.join(left[:3])}{more}." if left else "")
+    told = _(selection.DONE[action], count=len(outcome.done), tag=tag.strip())
+    if not outcome.left:
+        return told
+    reasons = "; ".join(f"{number}: {why}" for number, why in list(outcome.left.items())[:3])
+    more = _("; and %(count)s more", count=len(outcome.left) - 3) if len(outcome.left) > 3 else ""
+    return told + " " + _("Left as they are: %(reasons)s%(more)s.", reasons=reasons, more=more)
 
 
 @router.get("/contests/{slug}/leaderboard.csv")

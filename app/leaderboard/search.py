@@ -17,9 +17,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.errors import FieldError, Refused
+from app.language import N_
+from app.language import gettext as _
 from ml.contract.experiment import ExperimentConfig, field_names
 
-STATES = ("queued", "running", "finished", "failed", "cancelled", "external")
+STATES = (N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled"), N_("external"))
 #: names whose value is a word -> one for an example
 WORDS = {"status": "failed", "mark": "leaking", "tag": "send", "by": "ann"}
 NUMBERS = ("train", "valid", "online", "gap")
@@ -32,7 +34,7 @@ RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     ":": operator.eq,
 }
-_TERM = re.compile(r'(-?)((?:[^\s"]|"[^"]*")+)')
+RAW_TERM = re.compile(r'(-?)((?:[^\s"]|"[^"]*")+)')
 _COMPARED = re.compile(r"([A-Za-z_][\w.]*)(>=|<=|!=|>|<|=|:)(.*)", re.DOTALL)
 
 
@@ -50,14 +52,20 @@ class Term:
 def terms(text: str) -> list[Term]:
     """The terms of a search. Raises Refused that names the one that can't be understood."""
     found = []
-    for minus, raw in _TERM.findall(text):
-        compared = None if raw.startswith('"') else _COMPARED.fullmatch(raw)
-        if compared is None:
+    for minus, raw in RAW_TERM.findall(text):
+        term = compared(raw)
+        if term is None:
             found.append(Term("", ":", raw.replace('"', ""), bool(minus)))
             continue
-        name, relation, value = compared[1], compared[2], compared[3].replace('"', "")
+        name, relation, value = term
         found.append(Term(name, relation, _value(raw, name, relation, value), bool(minus)))
     return [term for term in found if term.value != "" or term.name]
+
+
+def compared(raw: str) -> tuple[str, str, str] | None:
+    """Name, relation and value of a term; None for a word."""
+    match = None if raw.startswith('"') else _COMPARED.fullmatch(raw)
+    return None if match is None else (match[1], match[2], match[3].replace('"', ""))
 
 
 def _value(raw: str, name: str, relation: str, value: str) -> str | float | bool:
@@ -65,20 +73,24 @@ def _value(raw: str, name: str, relation: str, value: str) -> str | float | bool
         return _number(raw, value)
     if name == "id":
         if relation not in {":", "=", "!="} or not re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII):
-            raise _refused(raw, "write id:3,7")
+            raise _refused(raw, _("write id:3,7"))
         return value
     if name in WORDS:
         if relation not in {":", "=", "!="}:
-            raise _refused(raw, f"{name} is a word: write {name}:{WORDS[name]}")
+            raise _refused(raw, _("%(name)s is a word: write %(name)s:%(example)s", name=name, example=WORDS[name]))
         if name == "status" and value not in STATES:
-            raise _refused(raw, f"the states are {', '.join(STATES)}")
+            raise _refused(raw, _("the states are %(states)s", states=", ".join(STATES)))
         return value
     if "." in name:
         return _field_value(raw, name, relation, value)
     raise _refused(
         raw,
-        f"{name!r} is no column: {', '.join((*NUMBERS, *WORDS))}, id, or a field of the config such as "
-        "encoder.model_type; put a text that holds a sign into double quotes",
+        _(
+            "%(name)s is no column: %(columns)s, id, or a field of the config such as encoder.model_type; put a text "
+            "that holds a sign into double quotes",
+            name=repr(name),
+            columns=", ".join((*NUMBERS, *WORDS)),
+        ),
     )
 
 
@@ -86,12 +98,12 @@ def _field_value(raw: str, name: str, relation: str, value: str) -> str | float 
     kind = field_type(raw, name)
     if kind is bool:
         if value not in {"true", "false", "on", "off"}:
-            raise _refused(raw, f"{name} is true or false")
+            raise _refused(raw, _("%(name)s is true or false", name=name))
         return value in {"true", "on"}
     if kind in {int, float}:
         return _number(raw, value)
     if relation not in {":", "=", "!="}:
-        raise _refused(raw, f"{name} is no number: write {name}:{value}")
+        raise _refused(raw, _("%(name)s is no number: write %(name)s:%(value)s", name=name, value=value))
     return value
 
 
@@ -102,10 +114,17 @@ def field_type(raw: str, name: str) -> type:
         fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
         if part not in fields:
             near = get_close_matches(part, fields, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields) or 'no fields inside it'}"
-            raise _refused(raw, f"the config has no field {name}; {hint}")
+            raise _refused(raw, _no_field(name, near[0] if near else "", ", ".join(fields)))
         model = _bare(fields[part].annotation)
     return model if model in {bool, int, float} else str
+
+
+def _no_field(name: str, near: str, fields: str) -> str:
+    if near:
+        return _("the config has no field %(name)s; did you mean %(near)s?", name=name, near=near)
+    if fields:
+        return _("the config has no field %(name)s; there are %(fields)s", name=name, fields=fields)
+    return _("the config has no field %(name)s; there are no fields inside it", name=name)
 
 
 def _bare(annotation: Any) -> Any:
@@ -124,12 +143,12 @@ def _number(raw: str, value: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise _refused(raw, f"{value!r} is not a number: write it as 0.95")
+        raise _refused(raw, _("%(value)s is not a number: write it as 0.95", value=repr(value)))
     return number
 
 
 def _refused(raw: str, why: str) -> Refused:
-    message = f"the search term {raw[:80]!r} can't be used: {why}"
+    message = _("the search term %(term)s can't be used: %(why)s", term=repr(raw[:80]), why=why)
     return Refused(message, [FieldError("search", message, raw[:80])])
 
 

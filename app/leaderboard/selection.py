@@ -12,6 +12,9 @@ from app.contests.models import Contest
 from app.errors import AppError, Conflict, FieldError, Refused
 from app.experiments import queries, service
 from app.experiments.models import Experiment
+from app.language import N_
+from app.language import gettext as _
+from app.leaderboard import trash_queries
 from app.leaderboard.queries import ranked
 from app.runs import service as runs
 
@@ -21,12 +24,12 @@ ACTIONS = get_args(Action)
 RowId = Annotated[int, Field(ge=1, lt=1 << 63)]
 #: what the page says of rows that are done
 DONE = {
-    "tag": "tagged",
-    "untag": "no longer tagged",
-    "archive": "archived",
-    "restore": "restored",
-    "cancel": "cancelled",
-    "retry": "queued again",
+    "tag": N_("%(count)s tagged %(tag)s."),
+    "untag": N_("%(count)s no longer tagged %(tag)s."),
+    "archive": N_("%(count)s archived."),
+    "restore": N_("%(count)s restored."),
+    "cancel": N_("%(count)s cancelled."),
+    "retry": N_("%(count)s queued again."),
 }
 
 
@@ -42,10 +45,10 @@ def apply(session: Session, contest: Contest, ids: list[int], action: str, tag: 
     """Do it to each of these rows. Raises Refused for an unknown action, no rows or what is no tag, NotFound for a row
     that the contest doesn't have: then nothing is done."""
     if action not in ACTIONS:
-        message = f"action {action[:30]!r} is none of {', '.join(ACTIONS)}"
+        message = _("action %(action)s is none of %(actions)s", action=repr(action[:30]), actions=", ".join(ACTIONS))
         raise Refused(message, [FieldError("action", message, action[:30])])
     if not ids:
-        raise Refused("no row is selected: tick some first", [FieldError("ids", "no row is selected")])
+        raise Refused(_("no row is selected: tick some first"), [FieldError("ids", _("no row is selected"))])
     chosen = queries.chosen(session, contest.id, ids)
     if action in {"tag", "untag"}:
         tag = service.checked_tag(tag)
@@ -66,28 +69,32 @@ def _act(session: Session, active: set[int], action: str, tag: str) -> Callable[
 
     def put(experiment: Experiment) -> None:
         if not service.put_tag(session, experiment, tag):
-            raise Conflict(f"it is tagged {tag} already")
+            raise Conflict(_("it is tagged %(tag)s already", tag=tag))
 
     def take(experiment: Experiment) -> None:
         if not service.take_tag(session, experiment, tag):
-            raise Conflict(f"it is not tagged {tag}")
+            raise Conflict(_("it is not tagged %(tag)s", tag=tag))
 
     def archive(experiment: Experiment) -> None:
         if experiment.id in active:
-            raise Conflict("it has not ended: cancel it first")
+            raise Conflict(_("it has not ended: cancel it first"))
         if not service.archive(session, experiment):
-            raise Conflict("it is archived already")
+            raise Conflict(_("it is archived already"))
 
     def restore(experiment: Experiment) -> None:
+        if trash_queries.in_trash(session, [experiment.id]):
+            raise Conflict(_("it is in the trash: take it out first"))
         if not service.restore(session, experiment):
-            raise Conflict("it is not in the archive")
+            raise Conflict(_("it is not in the archive"))
 
     def cancel(experiment: Experiment) -> None:
         if experiment.id not in active:
-            raise Conflict("it has ended: there is nothing to cancel")
+            raise Conflict(_("it has ended: there is nothing to cancel"))
         runs.cancel_experiment(session, experiment)
 
     def retry(experiment: Experiment) -> None:
+        if trash_queries.in_trash(session, [experiment.id]):
+            raise Conflict(_("it is in the trash: take it out first"))
         with session.begin_nested():  # of several runs the first may be queued before the second can't be
             runs.retry_experiment(session, experiment)
 

@@ -30,6 +30,9 @@ def _view(
     group: Annotated[str, Query(max_length=100, examples=["encoder.model_type"], description="sum up by a field")] = "",
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_SIZE,
+    saved: Annotated[
+        bool, Query(description="leave out what is gone of a saved view", include_in_schema=False)
+    ] = False,
 ) -> View:
     asked = {item for part in show or [] for item in part.split(",")}
     return View(
@@ -41,6 +44,7 @@ def _view(
         group.strip(),
         offset,
         limit,
+        saved,
     )
 
 

@@ -1,5 +1,6 @@
 """Which runs an experiment is made of: a shared pretrain, a finetune a fold and repeat, a blend. Called by service."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,7 +77,7 @@ def _label(run: Run) -> str:
 
 def _final(session: Session, experiment_id: int, field_name: str) -> Run:
     """The run that has an experiment's predictions, or will have them."""
-    run = queries.final_run(session, experiment_id)
+    run = queries.final_run(session, experiment_id, lock=True)
     if run is None or run.status in {"failed", "cancelled"} or run.cancel_requested:
         state = "has no run" if run is None else f"is {run.status}"
         message = f"experiment {experiment_id} {state}: it has no predictions to build on"
@@ -91,7 +92,7 @@ def _pretrain(session: Session, experiment: Experiment, config: ExperimentConfig
     fingerprint = _pretrain_fingerprint(session, experiment, config)
     # one at a time for each train file: two that ask for the same at once would each find none
     contest_queries.lock_file(session, experiment.train_file_id)
-    shared = queries.shared_pretrain(session, fingerprint)
+    shared = queries.shared_pretrain(session, fingerprint, lock=True)
     if shared is not None:
         shared.priority = max(shared.priority, placement.priority)
         return shared
@@ -108,13 +109,18 @@ def _pretrain_fingerprint(session: Session, experiment: Experiment, config: Expe
     return pretrain_fingerprint(config, files)
 
 
+def require_predictions(session: Session, members: Sequence[int]) -> None:
+    """Raise Refused for a member of a fusion that has no predictions, and will have none."""
+    for number in members:
+        _final(session, number, "fusion.members")
+
+
 def foreseen(session: Session, experiment: Experiment) -> tuple[Run | None, list[RunKind]]:
     """What make_runs would do with this row, which need not be added: the pretrain that it would share, and the kinds
     of the runs that it would make. Raises Refused as make_runs does."""
     config = upgrade(experiment.config or {})
     if config.fusion is not None:
-        for number in config.fusion.members:
-            _final(session, number, "fusion.members")
+        require_predictions(session, config.fusion.members)
         return None, ["blend"]
     shared, new = None, list[RunKind]()
     if config.pretrain is not None:

@@ -37,9 +37,10 @@ def experiment_ids_of(session: Session, run_id: int) -> list[int]:
     return list(session.scalars(query.order_by(ExperimentRun.experiment_id)))
 
 
-def shared_pretrain(session: Session, fingerprint: str) -> Run | None:
-    """A pretrain of this fingerprint that is done or under way: nobody pays for it twice."""
-    return session.scalar(
+def shared_pretrain(session: Session, fingerprint: str, *, lock: bool = False) -> Run | None:
+    """A pretrain of this fingerprint that is done or under way: nobody pays for it twice. Locked, it is not removed
+    before the commit."""
+    query = (
         select(Run)
         .where(
             Run.kind == "pretrain",
@@ -50,6 +51,7 @@ def shared_pretrain(session: Session, fingerprint: str) -> Run | None:
         .order_by(Run.id)
         .limit(1)
     )
+    return session.scalar(query.with_for_update(read=True, key_share=True) if lock else query)
 
 
 def twins_of(session: Session, run: Run, *statuses: str) -> Sequence[Run]:
@@ -95,10 +97,12 @@ def unmet_needs(session: Session, run_id: int) -> list[Run]:
     return [needed for _, needed in needs_of(session, run_id) if needed.status != "finished"]
 
 
-def final_run(session: Session, experiment_id: int) -> Run | None:
-    """The run whose predictions are the experiment's: its blend, or its only finetune."""
+def final_run(session: Session, experiment_id: int, *, lock: bool = False) -> Run | None:
+    """The run whose predictions are the experiment's: its blend, or its only finetune. Locked, it is not removed before
+    the commit."""
     query = select(Run).join(ExperimentRun).where(ExperimentRun.experiment_id == experiment_id, Run.kind != "pretrain")
-    return session.scalar(query.order_by(Run.id.desc()).limit(1))
+    query = query.order_by(Run.id.desc()).limit(1)
+    return session.scalar(query.with_for_update(read=True, key_share=True, of=Run) if lock else query)
 
 
 def current_attempt(session: Session, run: Run) -> Attempt | None:

@@ -2,7 +2,8 @@
 import { COLOURS, figure, library, onTheme } from "./bokeh.js";
 
 const section = document.querySelector("[data-compare]");
-const WORDS = { null: "none", true: "on", false: "off" };
+const said = section?.dataset ?? {};
+const WORDS = { null: said.none, true: said.on, false: said.off };
 
 if (section) {
   const data = JSON.parse(document.getElementById("compare-data").textContent);
@@ -46,7 +47,7 @@ function parallel(Bokeh, data, place) {
     return high === low ? 0.5 : (columns[column].values[point] - low) / (high - low);
   };
   const fig = figure(Bokeh, { height: 320, tools: "save", y_range: [-0.15, 1.15], x_range: [-0.5, names.length - 0.5] });
-  fig.add_tools(new Bokeh.HoverTool({ tooltips: [["experiment", "@name"]] }));
+  fig.add_tools(new Bokeh.HoverTool({ tooltips: [[said.experiment, "@name"]] }));
   const places = names.map((_, index) => index);
   const source = new Bokeh.ColumnDataSource({ data: {
     name: data.points.map((point) => point.name),
@@ -81,12 +82,12 @@ function scatter(Bokeh, data, across, up, place) {
   if (kept.length === 0) {
     const line = document.createElement("p");
     line.className = "muted";
-    line.textContent = `No experiment here has both ${across} and ${up}.`;
+    line.textContent = said.neither.replace("{across}", across).replace("{up}", up);
     place.replaceChildren(line);
     return;
   }
   const fig = figure(Bokeh, { height: 320, tools: "pan,box_zoom,xwheel_zoom,reset,save", x_axis_label: across, y_axis_label: up });
-  fig.add_tools(new Bokeh.HoverTool({ tooltips: [["experiment", "@name"], [across, "@x{0.[00000]}"], [up, "@y{0.[00000]}"]] }));
+  fig.add_tools(new Bokeh.HoverTool({ tooltips: [[said.experiment, "@name"], [across, "@x{0.[00000]}"], [up, "@y{0.[00000]}"]] }));
   const source = new Bokeh.ColumnDataSource({ data: {
     x: kept.map((index) => x.values[index]),
     y: kept.map((index) => y.values[index]),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from app.leaderboard.queries import ranked
 from app.leaderboard.search import Term, terms
 from app.leaderboard.table_text import read_tables, write_latex
 from app.leaderboard.view import View
+from app.runs.models import Attempt
 from tests.factories import TINY, contest_over_http, experiment_over_http, make_contest
 
 TABLE = """
@@ -144,8 +146,8 @@ def test_the_address_holds_the_view() -> None:
     assert view.query() == "sort=-valid%2Cname&search=a+b%26c&show=gap%2Cmade&against=3&offset=200"
     assert view.query(search="", show=(), against=None, offset=0) == "sort=-valid%2Cname"
     assert (view.order("valid"), view.order("name")) == ("descending", "none")
-    assert view.sorted_by("valid").startswith("sort=valid&")
-    assert view.sorted_by("name").startswith("sort=-name&")
+    assert view.sorted_by("valid").startswith("?sort=valid&")
+    assert view.sorted_by("name").startswith("?sort=-name&")
     assert View().query() == ""
 
 
@@ -235,3 +237,39 @@ def test_rows_by_a_field_of_their_config(client: TestClient) -> None:
         refused = client.get(f"{path}?group=finetune.learning_rat")
         assert refused.status_code == 422
         assert "did you mean learning_rate" in refused.text
+
+
+def test_the_deviation_of_folds_and_the_hours_order_the_table(client: TestClient) -> None:
+    contest_over_http(client)
+    for number in range(4):
+        experiment_over_http(client, config={**TINY, "pretrain": None, "seed": number})
+    with client.app.state.database.writing() as session:  # type: ignore[attr-defined]
+        for number, members in ((1, [0.7, 0.8, 0.9]), (2, [0.79, 0.8, 0.81]), (3, [0.8])):
+            row = {"experiment_id": number, "split": "valid", "metric": "roc_auc", "source": "run", "value": 0.8}
+            session.add(Score(**row, members=members, created_at=clock(session)))
+        begin = clock(session)
+        for number, hours in ((1, 2), (2, 1), (4, 3)):
+            attempt = Attempt(run_id=number, number=1, worker="w", boot_id="b", token_digest=str(number) * 64)
+            attempt.claimed_at = attempt.heartbeat_at = attempt.lease_until = begin
+            attempt.ended_at, attempt.outcome = begin + timedelta(hours=hours), "lost"
+            session.add(attempt)
+
+    def order(sort: str) -> list[int]:
+        answer = client.get("/api/v1/contests/oppo/leaderboard", params={"sort": sort})
+        assert answer.status_code == 200, answer.text
+        return [row["id"] for row in answer.json()["rows"]]
+
+    assert order("deviation,id") == [2, 1, 3, 4]
+    assert order("-deviation,id") == [1, 2, 3, 4]
+    assert order("-hours,id") == [4, 1, 2, 3]
+    assert order("hours,id") == [2, 1, 4, 3]
+    html = client.get("/contests/oppo?show=deviation&sort=-deviation").text
+    assert "0.80000 ± 0.10000" in html
+    assert 'data-sort="deviation"' in html
+    assert 'data-sort="hours"' in client.get("/contests/oppo?show=hours").text
+    (first, *_) = read_tables(client.get("/contests/oppo/leaderboard.md?show=deviation&sort=-deviation").text).rows
+    assert first.extra["deviation"] == "0.80000 ± 0.10000"
+    assert "0.10000" in client.get("/contests/oppo/leaderboard.tex?show=deviation").text
+    rows = csv.DictReader(io.StringIO(client.get("/contests/oppo/leaderboard.csv?sort=id").text.lstrip("\ufeff")))
+    found = [float(row["folds deviation"] or -1) for row in rows]
+    assert found == pytest.approx([0.1, 0.01, -1, -1])
