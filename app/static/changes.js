@@ -55,5 +55,6 @@ if (form) {
     });
   }
   form.addEventListener("input", mark);
+  addEventListener("pageshow", mark); // the browser may have put back what was typed
   mark();
 }
