@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
+from app.errors import NotFound
 from app.experiments import queries, service, sweep, weights
 from app.experiments.models import Experiment, Score
+from app.language import gettext as _
 from app.leaderboard.queries import ranked
 from app.runs import queries as run_queries
 from app.runs import service as run_service
@@ -19,7 +21,7 @@ from app.runs.preview import Preview, preview
 from app.security import Actor, member
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
-from ml.contract.experiment import ExperimentConfig
+from ml.contract.experiment import ExperimentConfig, upgrade
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
 Member = Annotated[Actor, Depends(member)]
@@ -197,6 +199,15 @@ def create_experiment(
 def read_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
     """One experiment with its scores, runs, attempts and files."""
     return experiment_out(session, queries.experiment(session, experiment_id))
+
+
+@router.get("/experiments/{experiment_id}/config")
+def read_config(experiment_id: int, session: SessionDep) -> dict[str, Any]:
+    """What it asked for, alone: as a new experiment, and the form's JSON, take it."""
+    experiment = queries.experiment(session, experiment_id)
+    if experiment.config is None:
+        raise NotFound(_("experiment %(id)s was trained elsewhere: it has no config", id=experiment.id))
+    return upgrade(experiment.config).model_dump(mode="json")
 
 
 @router.patch("/experiments/{experiment_id}")

@@ -1,72 +1,46 @@
-"""HTML: the form of a new experiment, empty, cloned, or with its errors."""
+"""HTML: the form of a new experiment, empty, cloned, or with its errors; as fields or as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
+from starlette.datastructures import UploadFile
 
 from app import forms
 from app.contests import queries as contest_queries
-from app.contests.models import Contest, ContestFile
-from app.db import clock
+from app.contests.models import Contest
 from app.errors import AppError, FieldError, Refused
-from app.experiments import queries, service, sweep, weights
+from app.experiments import config_json, queries, service, sweep, weights
+from app.experiments.filled_pages import (
+    PLACEMENT,
+    FormPage,
+    PreviewPage,
+    base_of,
+    cloned,
+    form_page,
+    number,
+    placement_words,
+    problems_of,
+    unread_of,
+)
 from app.experiments.models import Experiment
+from app.language import gettext as _
 from app.leaderboard.compare_api import numbers
 from app.runs import fusing
-from app.runs import queries as run_queries
 from app.runs import service as run_service
-from app.runs.placement import PRIORITIES, Placement, placement_of, placement_of_run
-from app.runs.preview import Preview, preview
-from app.runs.worker_service import WORKER_AWAY
+from app.runs.placement import PRIORITIES, Placement, placement_of
+from app.runs.preview import preview
 from app.security import Actor, member
 from app.settings import Settings
 from app.web import SessionDep, SettingsDep, page
-from ml.contract.encoder_config import SIZES
 from ml.contract.experiment import ExperimentConfig, upgrade
-from ml.contract.presets import PRESETS, preset, size_of
+from ml.contract.presets import preset
 
-#: how the names of the fields begin that say when and where to run
-PLACEMENT = "placement."
+TEMPLATE = "experiments/form.html"
 router = APIRouter(dependencies=[Depends(member)])
-
-
-@dataclass(frozen=True)
-class FormPage:
-    """experiments/form.html."""
-
-    contest: Contest
-    presets: dict[str, str]
-    preset: str
-    sizes: tuple[str, ...]
-    size: str
-    parent: Experiment | None
-    groups: list[forms.FormGroup]
-    name: str
-    note: str
-    train_files: Sequence[ContestFile]
-    test_files: Sequence[ContestFile]
-    unlabelled_files: Sequence[ContestFile]
-    train_file_id: int | None
-    test_file_id: int | None
-    unlabelled_file_id: int | None
-    placement: Mapping[str, str]
-    queues: Sequence[str]
-    priorities: Mapping[str, int]
-    errors: dict[str, str]
-    sweep: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class PreviewPage:
-    """experiments/_preview.html: one of the two. Of a sweep's `rows` the first is previewed."""
-
-    preview: Preview | None
-    problems: list[FieldError]
-    rows: int
 
 
 @router.get("/experiments/new")
@@ -79,101 +53,93 @@ def new(
     size: str = "",
     clone: int | None = None,
     fuse: Annotated[str, Query(pattern=r"^(\d{1,18}(,\d{1,18})*)?$")] = "",
+    door: Annotated[Literal["fields", "json"], Query(alias="as")] = "fields",
 ) -> Response:
-    """The form, filled from a preset, from the experiment to be cloned, or with the experiments to be fused."""
+    """The form, filled from a preset, from the experiment to be cloned, or with the experiments to be fused; as fields,
+    or as JSON."""
     found = contest_queries.contest(session, contest)
     if fuse:
-        return page(request, "experiments/form.html", _fusion(session, found, numbers(fuse), settings.queue))
-    parent = queries.experiment(session, clone) if clone is not None else None
-    if parent is not None and parent.config is None:
-        raise Refused(f"experiment {parent.id} was trained elsewhere: it has no config to clone")
+        return page(request, TEMPLATE, _fusion(session, found, numbers(fuse), settings.queue))
+    parent = cloned(session, clone)
     config = upgrade(parent.config) if parent and parent.config else _preset(preset_name, size)
-    context = _form(
+    values = {"size": size, "preset": "" if parent else preset_name}
+    if parent:
+        values |= {
+            "name": _("%(name)s (variant)", name=parent.name),
+            "train_file_id": str(parent.train_file_id),
+            "test_file_id": str(parent.test_file_id or ""),
+            "unlabelled_file_id": str(parent.unlabelled_file_id or ""),
+        }
+    context = form_page(
         session,
         found,
         parent,
-        preset_name="" if parent else preset_name,
-        size=size,
-        typed=config.model_dump(),
-        values={
-            "name": f"{parent.name} (variant)" if parent else "",
-            "train_file_id": str(parent.train_file_id) if parent else "",
-            "test_file_id": str(parent.test_file_id or "") if parent else "",
-            "unlabelled_file_id": str(parent.unlabelled_file_id or "") if parent else "",
-            **{f"{PLACEMENT}{name}": value for name, value in _placement_of(session, parent, settings.queue).items()},
-        },
+        read=forms.Parsed(config, config.model_dump(), [], {}),
+        values=values | placement_words(session, parent, settings.queue),
+        text=config_json.filled(config, {}) if door == "json" else None,
     )
-    return page(request, "experiments/form.html", context)
+    return page(request, TEMPLATE, context)
 
 
 def _fusion(session: Session, contest: Contest, members: list[int], queue: str) -> FormPage:
     asked = fusing.fused(session, contest, members)
-    placement = _placement_of(session, None, queue).items()
-    values = {"name": asked.name, "train_file_id": str(asked.train_file_id)}
-    values |= {"test_file_id": str(asked.test_file_id or "")}
-    values |= {f"{PLACEMENT}{name}": value for name, value in placement}
-    return _form(session, contest, None, preset_name="", typed=asked.config, values=values)
+    values = {"name": asked.name, "train_file_id": str(asked.train_file_id), "size": "", "preset": ""}
+    values |= {"test_file_id": str(asked.test_file_id or "")} | placement_words(session, None, queue)
+    read = forms.Parsed(ExperimentConfig.model_validate(asked.config), asked.config, [], {})
+    return form_page(session, contest, None, read=read, values=values)
 
 
-def _preset(name: str, size: str) -> Any:
+def _preset(name: str, size: str) -> ExperimentConfig:
     try:
         return preset(name, size)
     except ValueError as error:
         raise Refused(str(error)) from error
 
 
-def _form(
-    session: Session,
-    contest: Contest,
-    parent: Experiment | None,
-    *,
-    preset_name: str,
-    size: str = "",
-    typed: dict[str, Any],
-    values: Mapping[str, str],
-    errors: Sequence[FieldError] = (),
-) -> FormPage:
-    messages = {item.field: item.message for item in errors}
-    return FormPage(
-        contest=contest,
-        presets=PRESETS,
-        preset=preset_name,
-        sizes=tuple(SIZES),
-        size=size or (size_of(preset_name) if preset_name in PRESETS else ""),
-        parent=parent,
-        groups=forms.groups(typed, messages),
-        name=values.get("name", ""),
-        note=values.get("note", ""),
-        train_files=contest_queries.files(session, contest.id, "train"),
-        test_files=contest_queries.files(session, contest.id, "test"),
-        unlabelled_files=contest_queries.files(session, contest.id, "unlabelled"),
-        train_file_id=_number(values.get("train_file_id")),
-        test_file_id=_number(values.get("test_file_id")),
-        unlabelled_file_id=_number(values.get("unlabelled_file_id")),
-        placement={name.removeprefix(PLACEMENT): text for name, text in values.items() if name.startswith(PLACEMENT)},
-        queues=_queues(session, values.get(f"{PLACEMENT}queue", "")),
-        priorities=PRIORITIES,
-        errors=messages,
-        sweep={name: values.get(name, "") for name in ("sweep", "sweep_mode", "sweep_rows")},
-    )
+async def _posted(request: Request) -> dict[str, str]:
+    """The form's fields. A file of JSON, if one was chosen, takes the place of the text."""
+    found: dict[str, str] = {}
+    async with request.form() as form:
+        for name, value in form.items():
+            if isinstance(value, str):
+                found.setdefault(name, value)
+            elif isinstance(value, UploadFile) and name == "json_file" and value.size:
+                content = await value.read(4 * config_json.MOST + 1)
+                found[config_json.FIELD] = content.decode("utf-8-sig", "replace")
+    return found
 
 
-def _placement_of(session: Session, parent: Experiment | None, queue: str) -> dict[str, str]:
-    """What the form shows of when and where to run: as the parent was asked to, or as usual."""
-    runs = run_queries.runs_of(session, parent.id) if parent else []
-    asked = placement_of_run(runs[-1]) if runs else Placement().on(queue)
-    plain = asked.model_dump()
-    title = next((title for title, value in PRIORITIES.items() if value == asked.priority), str(asked.priority))
-    return {
-        name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        for name, value in {**plain, "priority": title}.items()
-    }
+Posted = Annotated[dict[str, str], Depends(_posted)]
 
 
-def _queues(session: Session, chosen: str) -> list[str]:
-    """The queues that workers listen on now, and the chosen one."""
-    seen = run_queries.workers_seen(session, clock(session) - WORKER_AWAY)
-    return sorted({chosen, *(name for worker in seen for name in worker.queues)} - {""})
+@dataclass(frozen=True)
+class Filled:
+    """What was posted: the parent it is a variant of, the config, and everything that is wrong with it."""
+
+    parent: Experiment | None
+    read: forms.Parsed
+    rows: list[tuple[str, ExperimentConfig]]
+    placement: Placement | None
+    problems: list[FieldError]
+
+
+def _filled(session: Session, settings: Settings, posted: Mapping[str, str], name: str) -> Filled:
+    """Read the whole form. `name`: of the row, where the posted one may still be empty."""
+    parent_id = number(posted.get("parent_id"))
+    parent = queries.experiment(session, parent_id) if parent_id is not None else None
+    if config_json.FIELD in posted:
+        read = config_json.read(posted[config_json.FIELD], by_line=posted.get("door") != "fields")
+    else:
+        base = base_of(parent, posted.get("preset", ""), posted.get("size", ""))
+        read = forms.parse({key: text for key, text in posted.items() if not key.startswith(PLACEMENT)}, base)
+    problems, rows, placement = list(read.errors), [], None
+    try:
+        name = service.checked_name(name)
+        placement = _asked(posted, settings.queue)
+        rows = _variants(name, read.config, posted, settings) if read.config else []
+    except AppError as error:
+        problems += error.fields or [FieldError("form", error.message)]
+    return Filled(parent, read, rows, placement, problems)
 
 
 def _asked(posted: Mapping[str, str], queue: str) -> Placement:
@@ -188,29 +154,43 @@ def _asked(posted: Mapping[str, str], queue: str) -> Placement:
     return placement_of(typed, queue)
 
 
-async def _posted(request: Request) -> dict[str, str]:
-    return {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
-
-
 @router.post("/experiments/preview")
-def show_preview(
-    request: Request,
-    session: SessionDep,
-    settings: SettingsDep,
-    posted: Annotated[dict[str, str], Depends(_posted)],
-) -> Response:
+def show_preview(request: Request, session: SessionDep, settings: SettingsDep, posted: Posted) -> Response:
     """What queueing the form as it stands would do, or what is wrong with it; for preview.js."""
     contest = contest_queries.contest(session, posted.get("contest", ""))
-    config, _, errors = forms.parse({name: text for name, text in posted.items() if not name.startswith(PLACEMENT)})
-    found, problems, rows = None, list(errors), 1
-    if config is not None:
+    return page(request, "experiments/_preview.html", _look(session, settings, contest, posted)[1])
+
+
+def _look(
+    session: Session, settings: Settings, contest: Contest, posted: Mapping[str, str]
+) -> tuple[Filled, PreviewPage]:
+    filled = _filled(session, settings, posted, "a preview")  # the form's own name may be empty yet
+    found, problems, config = None, list(filled.problems), filled.read.config
+    if filled.rows and not problems:
         try:
-            asked = _variants("a preview", config, posted, settings)  # the form's own name may be empty yet
-            _asked(posted, settings.queue)
-            found, rows = preview(session, contest, **_row(posted, *asked[0])), len(asked)
+            found = preview(session, contest, **_row(posted, *filled.rows[0]))
         except AppError as error:
             problems += error.fields or [FieldError("form", error.message)]
-    return page(request, "experiments/_preview.html", PreviewPage(found, problems, rows))
+    told = problems_of(problems, as_text=config_json.FIELD in posted)
+    return filled, PreviewPage(found, told, len(filled.rows), unread_of(config) if config else [])
+
+
+@router.post("/experiments/form")
+def turn(request: Request, session: SessionDep, settings: SettingsDep, posted: Posted) -> Response:
+    """The same form with what was typed: through the other door (fields or JSON), or looked over. Queues nothing."""
+    contest = contest_queries.contest(session, posted.get("contest", ""))
+    filled, looked = _look(session, settings, contest, posted)
+    read, door, typed_text = filled.read, posted.get("door", ""), posted.get(config_json.FIELD)
+    text = typed_text
+    if door == "json" and typed_text is None:
+        text = config_json.filled(read.config, read.typed)
+    elif door == "fields" and typed_text is not None and (read.config or read.typed):
+        text = None  # what is no JSON at all stays where it can be mended
+        read = read._replace(typed=read.config.model_dump()) if read.config else read
+    context = form_page(
+        session, contest, filled.parent, read=read, values=posted, errors=filled.problems, text=text, looked=looked
+    )
+    return page(request, TEMPLATE, context, 422 if filled.problems else 200)
 
 
 @router.post("/experiments")
@@ -219,34 +199,28 @@ def create(
     session: SessionDep,
     settings: SettingsDep,
     who: Annotated[Actor, Depends(member)],
-    posted: Annotated[dict[str, str], Depends(_posted)],
+    posted: Posted,
 ) -> Response:
     """Queue the experiment, or show the same form with the errors beside their fields and what was typed kept."""
     contest = contest_queries.contest(session, posted.get("contest", ""))
-    parent_id = _number(posted.get("parent_id"))
-    config, typed, errors = forms.parse({name: text for name, text in posted.items() if not name.startswith(PLACEMENT)})
-    problems, status = list(errors), 422
-    try:
-        name = service.checked_name(posted.get("name", ""))
-        placement = _asked(posted, settings.queue)
-        if config is not None:
-            asked = _variants(name, config, posted, settings)
+    filled = _filled(session, settings, posted, posted.get("name", ""))
+    problems, status = list(filled.problems), 422
+    if not problems and filled.placement is not None:
+        try:
             with session.begin_nested():  # of many rows all or none
-                rows: list[service.Asked] = [{**_row(posted, *item), "made_by": who.name} for item in asked]
-                made = [run_service.queue_new(session, contest, placement, **row) for row in rows]
+                rows: list[service.Asked] = [{**_row(posted, *item), "made_by": who.name} for item in filled.rows]
+                made = [run_service.queue_new(session, contest, filled.placement, **row) for row in rows]
             if len(made) == 1:
                 return RedirectResponse(f"/experiments/{made[0].id}", 303)
-            request.session["told"] = f"{len(made)} experiments are queued; these are they."
+            request.session["told"] = _("%(count)s experiments are queued; these are they.", count=len(made))
             numbers = ",".join(str(experiment.id) for experiment in made)
             return RedirectResponse(f"/contests/{contest.slug}?search=id:{numbers}", 303)
-    except AppError as error:
-        problems += error.fields or [FieldError("form", error.message)]
-        status = error.status
-    parent = queries.experiment(session, parent_id) if parent_id is not None else None
-    context = _form(
-        session, contest, parent, preset_name=posted.get("preset", ""), typed=typed, values=posted, errors=problems
-    )
-    return page(request, "experiments/form.html", context, status)
+        except AppError as error:
+            problems += error.fields or [FieldError("form", error.message)]
+            status = error.status
+    text = posted.get(config_json.FIELD)
+    context = form_page(session, contest, filled.parent, read=filled.read, values=posted, errors=problems, text=text)
+    return page(request, TEMPLATE, context, status)
 
 
 def _row(posted: Mapping[str, str], name: str, config: ExperimentConfig) -> service.Asked:
@@ -254,10 +228,10 @@ def _row(posted: Mapping[str, str], name: str, config: ExperimentConfig) -> serv
         "name": name,
         "config": config,
         "note": posted.get("note", ""),
-        "train_file_id": _number(posted.get("train_file_id")),
-        "test_file_id": _number(posted.get("test_file_id")),
-        "unlabelled_file_id": _number(posted.get("unlabelled_file_id")),
-        "parent_id": _number(posted.get("parent_id")),
+        "train_file_id": number(posted.get("train_file_id")),
+        "test_file_id": number(posted.get("test_file_id")),
+        "unlabelled_file_id": number(posted.get("unlabelled_file_id")),
+        "parent_id": number(posted.get("parent_id")),
     }
 
 
@@ -268,16 +242,7 @@ def _variants(
     found = [(name, config)]
     if values := sweep.parse(posted.get("sweep", "")):
         mode: sweep.Mode = "random" if posted.get("sweep_mode") == "random" else "grid"
-        found = sweep.configs(name, config, values, mode, _number(posted.get("sweep_rows", "").strip()))
-    for _, variant in found:
+        found = sweep.configs(name, config, values, mode, number(posted.get("sweep_rows", "").strip()))
+    for _name, variant in found:
         weights.require(variant, settings)
     return found
-
-
-def _number(text: str | None) -> int | None:
-    """An id from a form; empty is none. Raises Refused for what no select of ours sends."""
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise Refused(f"{text[:30]!r} is not an id")
-    return int(text)

@@ -15,6 +15,7 @@ from app.config_errors import field_errors
 from app.errors import FieldError, Refused
 from app.experiments.service import checked_name, field_text
 from app.forms import as_typed
+from app.language import gettext as _
 from ml.contract.experiment import ExperimentConfig, field_names, merge
 
 #: rows that one sweep may make: more are hardly meant
@@ -47,9 +48,21 @@ def parse(text: str) -> dict[str, list[Any]]:
         name, sign, rest = line.partition("=")
         values = [value.strip() for value in rest.split("|")]
         if not sign or not all(values):
-            raise _refused(f"line {number}: {line.strip()[:80]!r}: write it as finetune.learning_rate = 1e-5 | 2e-5")
+            raise _refused(
+                _(
+                    "line %(line)s: %(text)s: write it as finetune.learning_rate = 1e-5 | 2e-5",
+                    line=number,
+                    text=repr(line.strip()[:80]),
+                )
+            )
         if name.strip() in found:
-            raise _refused(f"line {number}: {name.strip()[:80]} was named before: put all its values on one line")
+            raise _refused(
+                _(
+                    "line %(line)s: %(field)s was named before: put all its values on one line",
+                    line=number,
+                    field=name.strip()[:80],
+                )
+            )
         found[name.strip()] = [as_typed(name.strip(), value) for value in values]
     return found
 
@@ -62,17 +75,27 @@ def variants(
     known = field_names()
     for field, options in values.items():
         if field not in known:
-            raise _refused(f"{field[:80]!r} is no field of the config")
+            raise _refused(_("%(field)s is no field of the config", field=repr(field[:80])))
         if not options or len({str(value) for value in options}) < len(options):
-            raise _refused(f"{field}: give different values" if options else f"{field}: give a value at least")
+            raise _refused(
+                _("%(field)s: give different values", field=field)
+                if options
+                else _("%(field)s: give a value at least", field=field)
+            )
     if not values:
-        raise _refused("name a field and its values")
+        raise _refused(_("name a field and its values"))
     everything = math.prod(len(options) for options in values.values())
     wanted = everything if mode == "grid" else min(rows or 0, everything)
     if mode == "random" and not rows:
-        raise _refused("say how many rows to draw", "sweep_rows")
+        raise _refused(_("say how many rows to draw"), "sweep_rows")
     if wanted > MOST_ROWS:
-        raise _refused(f"that is {wanted:,} rows, and one sweep makes {MOST_ROWS} at most: draw some at random")
+        raise _refused(
+            _(
+                "that is %(count)s rows, and one sweep makes %(most)s at most: draw some at random",
+                count=format(wanted, ","),
+                most=MOST_ROWS,
+            )
+        )
     draw = random.Random(seed)  # noqa: S311 - a draw, no secret
     drawn = range(everything) if mode == "grid" else sorted(draw.sample(range(everything), wanted))
     return [_variant(name, values, number) for number in drawn]
@@ -108,4 +131,4 @@ def _variant(name: str, values: Mapping[str, Sequence[Any]], number: int) -> Var
 
 
 def _refused(message: str, field: str = "sweep") -> Refused:
-    return Refused(f"sweep: {message}", [FieldError(field, message)])
+    return Refused(_("sweep: %(message)s", message=message), [FieldError(field, message)])

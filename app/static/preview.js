@@ -19,6 +19,7 @@ async function look() {
 }
 
 if (form) {
+  for (const button of form.querySelectorAll("[data-without-script]")) button.hidden = true;
   form.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(look, PAUSE_MS);

@@ -33,11 +33,12 @@ def test_the_form_shows_each_field_in_the_readers_language() -> None:
     english, chinese = forms.groups({}), in_chinese(lambda: forms.groups({}))
     assert len(english) == len(chinese) == 8
     for before, after in zip(english, chinese, strict=True):
-        assert (before.name, after.title) == (after.name, after.title_zh)
+        assert before.name == after.name
+        assert CHINESE.search(after.title)
         assert not CHINESE.search(before.title)
         for one, other in zip(before.fields, after.fields, strict=True):
             assert not CHINESE.search(one.title + one.help + one.unit), one.name
-            assert other.title == other.title_zh
+            assert CHINESE.search(other.title), one.name
             assert CHINESE.search(other.help), one.name
             assert bool(CHINESE.search(other.unit)) == (one.unit not in {"", "tokens"}), one.name
 

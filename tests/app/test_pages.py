@@ -178,6 +178,7 @@ def test_clone_and_edit(client: TestClient) -> None:
 def test_a_wrong_form_comes_back_as_it_was_typed(client: TestClient) -> None:
     contest_over_http(client)
     typed = {"contest": "oppo", "name": "", "note": "keep me", "encoder.hidden_size": "12x", "preset": "demo"}
+    typed["encoder.size"] = "explicit"
     answer = client.post("/experiments", data=typed)
     assert answer.status_code == 422
     for text in ('value="12x"', "keep me", "valid integer", "1 to 200 printable", "Not queued"):

@@ -152,6 +152,8 @@ def test_clone_preview_and_sweep(page: Page) -> None:
     page.get_by_role("link", name="Clone").click()
     said = page.locator(".preview")
     expect(said).to_contain_text("Already run as experiment 1")
+    page.get_by_role("button", name="Show all fields").click()
+    page.get_by_role("button", name="Open all").click()
     page.locator('[name="finetune.learning_rate"]').fill("0.0007")
     expect(said).not_to_contain_text("Already run as")
     expect(said).to_contain_text("1 run to train, about")

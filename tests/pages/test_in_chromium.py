@@ -84,6 +84,7 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     fits(page, "empty-board")
     page.get_by_role("link", name="Queue the first one").click()
     page.locator("[name=name]").fill("first 一号")
+    page.get_by_role("button", name="Open all").click()
     page.locator('[name="encoder.size"]').select_option("explicit")
     page.locator('[name="encoder.hidden_size"]').fill("33")
     for name, value in flat({key: TINY[key] for key in ("data", "tokens", "pretrain")}).items():

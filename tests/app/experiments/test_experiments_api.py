@@ -45,7 +45,7 @@ def test_each_wrong_field_is_named(client: TestClient, slug: str) -> None:
     config["seed"] = "x"
     error = refusal(client, {"name": "a", "config": config})
     fields = {item["field"]: item["message"] for item in error["fields"]}
-    assert fields["finetune.learing_rate"] == "there is no such field"
+    assert fields["finetune.learing_rate"] == "there is no such field: did you mean finetune.learning_rate?"
     assert "not a multiple of num_attention_heads" in fields["encoder"]
     assert "seed" in fields
     assert refusal(client, {"name": "a", "preset": "demmo"})["fields"][0]["value"] == "demmo"

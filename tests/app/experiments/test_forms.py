@@ -23,7 +23,7 @@ def sent(config: ExperimentConfig) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_an_untouched_form_is_the_preset(name: str) -> None:
-    config, _, errors = forms.parse(sent(preset(name)))
+    config, _, errors, _ = forms.parse(sent(preset(name)))
     assert errors == []
     assert config == preset(name)
 
@@ -45,7 +45,7 @@ def test_errors_stand_beside_their_fields_and_what_was_typed_is_kept() -> None:
         "finetune.learning_rate": "2",
         "data.max_length": "",
     }
-    config, values, errors = forms.parse(typed)
+    config, values, errors, _ = forms.parse(typed)
     assert config is None
     assert {item.field for item in errors} == {"encoder.hidden_size", "finetune.learning_rate", "data.max_length"}
     again = forms.groups(values, {item.field: item.message for item in errors})
@@ -57,7 +57,7 @@ def test_errors_stand_beside_their_fields_and_what_was_typed_is_kept() -> None:
 def test_a_switch_that_is_off_is_off() -> None:
     typed = sent(preset("demo"))
     del typed["tokens.lowercase"]
-    config, _, _ = forms.parse(typed)
+    config, _, _, _ = forms.parse(typed)
     assert config is not None
     assert config.tokens.lowercase is False
 
@@ -65,37 +65,39 @@ def test_a_switch_that_is_off_is_off() -> None:
 def test_pretraining_switched_off_ignores_its_fields() -> None:
     typed = sent(preset("demo")) | {"pretrain.mlm_probability": "nonsense"}
     del typed["pretrain.enabled"]
-    config, _, errors = forms.parse(typed)
+    config, _, errors, _ = forms.parse(typed)
     assert errors == []
     assert config is not None
     assert config.pretrain is None
 
 
 def test_a_field_that_is_none_is_refused() -> None:
-    _, _, errors = forms.parse(sent(preset("demo")) | {"finetune.learing_rate": "1"})
-    assert [(item.field, item.message) for item in errors] == [("finetune.learing_rate", "there is no such field")]
+    _, _, errors, _ = forms.parse(sent(preset("demo")) | {"finetune.learing_rate": "1"})
+    assert [(item.field, item.message) for item in errors] == [
+        ("finetune.learing_rate", "there is no such field: did you mean finetune.learning_rate?")
+    ]
 
 
 def test_a_named_size_and_numbers_of_ones_own_do_not_mix() -> None:
     """Another size is chosen: its numbers come in. A number is typed: it is not ignored without a word."""
     typed = sent(preset("demo")) | {"encoder.size": "base"}
-    config, _, _ = forms.parse(typed)
+    config, _, _, _ = forms.parse(typed)
     assert config is not None
     assert config.encoder.num_hidden_layers == 12
-    config, _, errors = forms.parse(sent(preset("demo")) | {"encoder.hidden_size": "64"})
+    config, _, errors, _ = forms.parse(sent(preset("demo")) | {"encoder.hidden_size": "64"})
     assert config is None
     assert [(e.field, "set size to explicit" in e.message) for e in errors] == [("encoder", True)]
 
 
 def test_lists_of_numbers() -> None:
     for text in ("0.5, 0.5", "0.5 0.5", "0.5\uff0c0.5"):
-        config, _, errors = forms.parse(sent(preset("demo")) | {"pretrain.ngram_probabilities": text})
+        config, _, errors, _ = forms.parse(sent(preset("demo")) | {"pretrain.ngram_probabilities": text})
         assert errors == []
         assert config is not None
         assert config.pretrain is not None
         assert config.pretrain.ngram_probabilities == (0.5, 0.5)
     typed = sent(preset("demo")) | {"pretrain.ngram_probabilities": "0.5, x", "fusion.enabled": "on"}
-    config, values, errors = forms.parse(typed)
+    config, values, errors, _ = forms.parse(typed)
     assert config is None
     assert {error.field for error in errors} == {"pretrain.ngram_probabilities", "fusion.members"}
     shown = next(f for g in forms.groups(values) for f in g.fields if f.name == "pretrain.ngram_probabilities")
@@ -104,6 +106,6 @@ def test_lists_of_numbers() -> None:
 
 def test_groups_that_do_not_fit_together_are_told_at_a_field() -> None:
     typed = sent(preset("demo")) | {"data.folds": "5", "pretrain.positives_only": "on"}
-    _, _, errors = forms.parse(typed)
+    _, _, errors, _ = forms.parse(typed)
     assert [error.field for error in errors] == ["pretrain.positives_only"]
     assert "data.folds" in errors[0].message
