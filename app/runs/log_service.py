@@ -15,9 +15,9 @@ from app.language import gettext as _
 from app.runs import log_queries
 from app.runs.models import Attempt, Run
 
-#: what a line looks like that tells what went wrong; `nan` as a word of its own
+#: what a line looks like that tells what went wrong; `nan` as a word of its own. `raise ValueError(…)` is code
 _WRONG = re.compile(
-    r"Traceback \(most recent call last\)|\b\w*(?:Error|Exception)\b|\b(?:error|fatal|critical)\b|out of memory"
+    r"Traceback \(most recent call last\)|\b\w*(?:Error|Exception)(?=:|\s*$)|\b(?:error|fatal|critical)\b|out of memory"
     r"|\bnan\b|killed by|segmentation fault|core dumped|assertion .*failed",
     re.IGNORECASE,
 )
