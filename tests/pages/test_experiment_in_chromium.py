@@ -67,7 +67,8 @@ def page(request: pytest.FixtureRequest, chromium: str, house: House) -> Iterato
 def test_log_verdict_and_note(page: Page, house: House) -> None:
     house.tell(Printed(lines=tuple(f"row {number}" for number in range(1, 31))))
     asked: list[Request] = []
-    page.on("request", lambda request: asked.append(request) if "/log?" in request.url else None)
+    moves = ("/log?", "/status", "/curves/new", "/stream")
+    page.on("request", lambda request: asked.append(request) if any(it in request.url for it in moves) else None)
     page.goto("/experiments/1")
     log = page.get_by_label("The last lines of the log")
     expect(log.locator("li")).to_have_count(15)
@@ -75,8 +76,12 @@ def test_log_verdict_and_note(page: Page, house: House) -> None:
     expect(log.locator("li")).to_have_count(17, timeout=10_000)
     expect(log.locator("li").nth(15)).to_have_text("31 <b>new</b>")
     expect(log.locator("li.wrong")).to_have_count(1)
-    assert asked
-    assert all("after=" in request.url for request in asked), "never the whole again"
+    assert sum("/stream?" in request.url for request in asked) == 1
+    asked.clear()
+    house.tell(Printed(lines=("later",)))
+    expect(log.locator("li")).to_have_count(18, timeout=10_000)
+    page.wait_for_timeout(6000)
+    assert [request.url for request in asked] == [], "by its stream, and by no question"
     fits(page, "experiment-log")
 
     page.get_by_label("Search the log").first.fill("ROW 2")
@@ -86,7 +91,7 @@ def test_log_verdict_and_note(page: Page, house: House) -> None:
     expect(page.locator("li:target")).to_have_text("29 row 29")
     expect(page.get_by_text("1 line looks like an error")).to_be_visible()
     house.tell(Failed(reason="it broke"))
-    expect(page.locator("#L33")).to_have_text("33 error failed: it broke", timeout=10_000)
+    expect(page.locator("#L34")).to_have_text("34 error failed: it broke", timeout=10_000)
     fits(page, "log")
 
     page.goto("/experiments/1/edit")
