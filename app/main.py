@@ -30,7 +30,7 @@ from app.db import Database
 from app.error_page import ErrorPage
 from app.errors import AppError, Away, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
-from app.experiments import edit_pages, status_pages
+from app.experiments import edit_pages, status_pages, stream_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.language import LanguageOfRequest
@@ -46,6 +46,7 @@ from app.runs.sweeper import Sweeper
 from app.settings import Settings, load
 from app.significance import api as significance_api
 from app.storage import Storage
+from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.doorbell = Doorbell(settings)
+    app.state.watches = Watches()
     app.state.storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)
     secret = settings.secret.get_secret_value() or secrets.token_hex(32)
     app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
@@ -116,6 +118,7 @@ def _routes(app: FastAPI) -> None:
         health,
         contest_api,
         experiment_api,
+        stream_api,
         leaderboard_api,
         compare_api,
         significance_api,

@@ -19,6 +19,8 @@ from app.experiments.note import rendered
 from app.experiments.status_pages import RunView, Stage, status_of
 from app.language import N_
 from app.leaderboard.queries import Row
+from app.runs import queries as run_queries
+from app.runs import stream_service
 from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.models import Artifact, Run
@@ -61,6 +63,7 @@ class ExperimentPage:
     predictions: list[PredictionFile]
     recipes: list[Recipe]
     signed_in_only: bool
+    cursor: str
     files: list[ContestFile]
     config: dict[str, Any] | None
     same_as: list[int]
@@ -85,6 +88,8 @@ def _page(
 ) -> ExperimentPage:
     experiment = queries.experiment(session, experiment_id)
     contest = contest_queries.contest_by_id(session, experiment.contest_id)
+    # first: what comes while the rest is read is told by the stream once more
+    seen = stream_service.now(session, run_queries.runs_of(session, experiment.id))
     view = status_of(session, experiment)
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
     settings, url = request.app.state.settings, request.url
@@ -103,6 +108,7 @@ def _page(
         predictions=_predictions(view.runs),
         recipes=recipes(session, runs, f"{url.scheme}://{url.netloc}", signed_in=not settings.on_loopback),
         signed_in_only=not settings.on_loopback,
+        cursor=stream_service.cursor_text(seen) if view.row.active else "",
         files=[
             contest_queries.file_by_id(session, file_id)
             for file_id in (experiment.train_file_id, experiment.test_file_id, experiment.unlabelled_file_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from app.runs import log_queries, log_service, queries
@@ -35,7 +35,7 @@ class LogOut(BaseModel):
     active: bool
 
 
-@router.get("/log")
+@router.get("/log", response_model=LogOut)
 def read_log(
     run_id: int,
     session: SessionDep,
@@ -44,12 +44,13 @@ def read_log(
     search: Annotated[str, Query(max_length=200, description="lines that hold this text, whatever the case")] = "",
     wrong: Annotated[bool, Query(description="lines that look as if they told what went wrong")] = False,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
-) -> LogOut:
+) -> Response:
     """An attempt's log: what ml told, what its libraries printed, and why it ended."""
     run = queries.run(session, run_id)
     log = log_service.read(session, run, log_queries.attempt(session, run, attempt), after)
     found = [line for line in log.having(search) if line.wrong or not wrong]
-    return LogOut(
+    # written here: FastAPI would do it in another thread, with the connection held until there is one
+    out = LogOut(
         run=run.id,
         attempt=log.attempt,
         total=len(found),
@@ -57,6 +58,7 @@ def read_log(
         cursor=log.cursor,
         active=log.active,
     )
+    return Response(out.model_dump_json(), media_type="application/json")
 
 
 @router.get("/log.txt", response_class=StreamingResponse)

@@ -10,10 +10,13 @@ from app.errors import NotFound
 from app.runs.models import LOG, Attempt, Run, RunEvent
 
 
-def log_events(session: Session, attempt_id: int, after: int = 0) -> Sequence[tuple[int, dict[str, Any]]]:
-    """(number, body) of an attempt's events with lines, after the event of this number."""
+def log_events(
+    session: Session, attempt_id: int, after: int = 0, until: int | None = None
+) -> Sequence[tuple[int, dict[str, Any]]]:
+    """(number, body) of an attempt's events with lines, after the event of one number, up to that of another."""
     query = select(RunEvent.number, RunEvent.body)
     query = query.where(RunEvent.attempt_id == attempt_id, RunEvent.number > after, text(LOG))
+    query = query if until is None else query.where(RunEvent.number <= until)
     return [(number, body) for number, body in session.execute(query.order_by(RunEvent.number))]
 
 

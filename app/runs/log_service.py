@@ -15,9 +15,9 @@ from app.language import gettext as _
 from app.runs import log_queries
 from app.runs.models import Attempt, Run
 
-#: what a line looks like that tells what went wrong; `nan` as a word of its own
+#: what a line looks like that tells what went wrong; `nan` as a word of its own. `raise ValueError(…)` is code
 _WRONG = re.compile(
-    r"Traceback \(most recent call last\)|\b\w*(?:Error|Exception)\b|\b(?:error|fatal|critical)\b|out of memory"
+    r"Traceback \(most recent call last\)|\b\w*(?:Error|Exception)(?=:|\s*$)|\b(?:error|fatal|critical)\b|out of memory"
     r"|\bnan\b|killed by|segmentation fault|core dumped|assertion .*failed",
     re.IGNORECASE,
 )
@@ -55,9 +55,9 @@ class RunLog:
         return [line for line in self.lines if wanted in line.text.casefold()]
 
 
-def read(session: Session, run: Run, attempt: Attempt | None, after: str = "") -> RunLog:
-    """The attempt's log; with `after`, the cursor of an answer before, only what came since. An attempt that followed
-    is read from its begin. Raises Refused for what is no cursor."""
+def read(session: Session, run: Run, attempt: Attempt | None, after: str = "", *, until: int | None = None) -> RunLog:
+    """The attempt's log; with `after`, the cursor of an answer before, only what came since, with `until` up to
+    this event. An attempt that followed is read from its begin. Raises Refused for what is no cursor."""
     if attempt is None:
         return RunLog(0, [], "0:0:0", run.status == "queued")
     seen, event, count = _seen(after) if after else (0, 0, 0)
@@ -65,7 +65,7 @@ def read(session: Session, run: Run, attempt: Attempt | None, after: str = "") -
         event, count = 0, 0
     lines: list[Line] = []
     known: set[str] = set()
-    for number, body in log_queries.log_events(session, attempt.id, event):
+    for number, body in log_queries.log_events(session, attempt.id, event, until):
         for text, level in _lines(body, known):
             lines.append(Line(count + len(lines) + 1, text, level, level == "error" or bool(_WRONG.search(text))))
         event = number

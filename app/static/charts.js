@@ -1,6 +1,7 @@
 // Draws the figures of runs/_charts.html with Bokeh, which comes from its Python package: a window of each curve at a
 // time, fetched anew when the reader zooms, and only new points while a run works. The numbers are there without it.
 import { COLOURS, figure, library, onTheme } from "./bokeh.js";
+import { onStream, streaming } from "./stream.js";
 
 const POINTS = 800;
 const PAUSE_MS = 2000;
@@ -214,10 +215,20 @@ function follow(first) {
   const known = new Set(first.split(",").map((part) => part.split(":")[0]));
   cursor = [first, ...[...runs].filter((run) => !known.has(run)).map((run) => `${run}:0:0`)].join(",");
   setTimeout(look, PAUSE_MS);
+  onStream("news", (news, seen) => {
+    if (asked().x !== "step") return;
+    const parts = new Map(cursor.split(",").map((part) => [part.split(":")[0], part]));
+    for (const part of seen.split(",")) {
+      const run = part.split(":");
+      if (parts.has(run[0])) parts.set(run[0], run.slice(0, 3).join(":"));
+    }
+    cursor = [...parts.values()].join(",");
+    drawn.forEach((chart) => chart.add(news.curves));
+  });
 
   async function look() {
     let active = true;
-    if (!document.hidden) {
+    if (!document.hidden && !(streaming() && asked().x === "step")) {
       try {
         const query = new URLSearchParams({ after: cursor, x: asked().x });
         series.forEach((name) => query.append("series", name));

@@ -1,5 +1,7 @@
 // Refreshes every element with data-live="address": fetches the fragment and puts it in place when it has changed.
-// Slower while nothing happens, not at all while the tab is hidden. Without this file pages work, and are reloaded by hand.
+// By the page's stream, where it has one (data-live-stream), instead. Slower while nothing happens, not at all while the tab is hidden. Without this file pages work, and are reloaded by hand.
+import { onStream, streaming } from "./stream.js";
+
 const FAST_MS = 1000;
 const SLOW_MS = 5000;
 
@@ -13,17 +15,13 @@ function watch(element) {
 
   async function look() {
     let pause = SLOW_MS;
-    if (!document.hidden) {
+    if (!document.hidden && !(streaming() && "liveStream" in element.dataset)) {
       try {
         const answer = await fetch(element.dataset.live, { headers: { Accept: "text/html" } });
         if (answer.ok) {
           const html = await answer.text();
           if (shown !== null && html !== shown) pause = FAST_MS;
-          if (html !== shown) replace(element, html);
-          shown = html;
-          const over = element.querySelector("[data-live-done]") !== null;
-          if (over && !done && "liveReload" in element.dataset) location.reload();
-          done = over;
+          show(html);
           if (element.querySelector("progress")) pause = FAST_MS;
         }
         element.classList.toggle("stale", !answer.ok);
@@ -34,6 +32,16 @@ function watch(element) {
     if (!done) setTimeout(look, pause);
   }
 
+  function show(html) {
+    if (html !== shown) replace(element, html);
+    shown = html;
+    const over = element.querySelector("[data-live-done]") !== null;
+    if (over && !done && "liveReload" in element.dataset) location.reload();
+    done = over;
+    element.classList.remove("stale");
+  }
+
+  if ("liveStream" in element.dataset) onStream("status", show);
   if (!done) setTimeout(look, FAST_MS);
 }
 

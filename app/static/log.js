@@ -1,5 +1,7 @@
 // Follows a log while its run works: asks for what came since (a cursor), never for the whole again. Without this file
 // the page shows what there was when it was opened.
+import { onStream, streaming } from "./stream.js";
+
 const PAUSE_MS = 2000;
 const MOST_LINES = 5000;
 
@@ -7,11 +9,10 @@ for (const list of document.querySelectorAll("[data-log]")) follow(list);
 
 function follow(list) {
   let cursor = list.dataset.cursor;
-  const whole = list.dataset.whole;
 
   async function look() {
     let active = true;
-    if (!document.hidden) {
+    if (!document.hidden && !(list.dataset.run && streaming())) {
       try {
         const answer = await fetch(`${list.dataset.log}&limit=${MOST_LINES}&after=${encodeURIComponent(cursor)}`, { headers: { Accept: "application/json" } });
         if (answer.ok) {
@@ -28,6 +29,8 @@ function follow(list) {
   }
 
   function add(lines) {
+    const last = Number(list.lastElementChild?.firstElementChild.textContent ?? 0);
+    lines = lines.filter((line) => line.number > last);
     if (lines.length === 0) return;
     const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 30;
     list.append(...lines.map(row));
@@ -40,6 +43,7 @@ function follow(list) {
     const place = document.createElement("a");
     const said = document.createElement("span");
     item.className = line.wrong ? "wrong" : line.level;
+    const whole = list.dataset.whole;
     if (!whole) item.id = `L${line.number}`;
     place.href = whole ? `${whole}&line=${line.number}#L${line.number}` : `#L${line.number}`;
     place.textContent = line.number;
@@ -54,4 +58,17 @@ function follow(list) {
   }
 
   setTimeout(look, PAUSE_MS);
+  if (list.dataset.run) {
+    onStream("news", (news, seen) => {
+      const run = seen.split(",").map((part) => part.split(":")).find((part) => part[0] === list.dataset.run);
+      const told = news.logs.find((log) => String(log.run) === list.dataset.run);
+      if (run) cursor = run.slice(1).join(":");
+      if (told && told.attempt !== Number(list.dataset.attempt)) {
+        list.replaceChildren(); // the run was taken up anew
+        list.dataset.attempt = told.attempt;
+        for (const name of ["log", "whole"]) list.dataset[name] = list.dataset[name].replace(/attempt=\d+/, `attempt=${told.attempt}`);
+      }
+      add(told?.lines ?? []);
+    });
+  }
 }

@@ -121,9 +121,17 @@ def test_a_chart_grows_while_its_run_works(page: Page, house: House) -> None:
     drawn(page)
     last = page.evaluate(POINTS)[2]
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/curves" in request.url else None)
+    page.on("request", lambda request: asked.append(request.url) if "series=loss" in request.url else None)
     house.tell(house.works, [progress(step) for step in range(int(last) + 1, int(last) + 6)])
     page.wait_for_function(f"last => ({POINTS})()[2] === last", arg=last + 5, timeout=15_000)
+    assert asked == [], "its stream tells it, by step"
+
+    page.get_by_label("over").select_option("epoch")
+    page.wait_for_function(f"last => ({POINTS})()[2] === last / 100", arg=last + 5, timeout=10_000)
+    page.wait_for_timeout(500)
+    asked.clear()
+    house.tell(house.works, [progress(step) for step in range(int(last) + 6, int(last) + 9)])
+    page.wait_for_function(f"last => ({POINTS})()[2] === last / 100", arg=last + 8, timeout=15_000)
     assert asked
     assert all("/curves/new?" in url for url in asked), "never the whole history again"
 

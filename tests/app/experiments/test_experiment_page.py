@@ -138,6 +138,6 @@ def test_how_to_do_it_again(house: House) -> None:
     worker = house.client.get(f"/api/v1/runs/{pretrain}/job", headers=house.headers)
     assert worker.status_code == 403
     page = house.page()
-    assert "torch 2.13 and transformers 5.17 on cuda (H200), 3 threads" in page
+    assert "torch 2.13 and transformers 5.17 on cuda (H200) · 3 threads" in page
     assert "another version of the code" in page
     assert "CUBLAS_WORKSPACE_CONFIG=:4096:8 python -m ml job.json out/" in page
