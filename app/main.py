@@ -22,7 +22,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
-from app import health, schema, security
+from app import health, preference_pages, schema, security
 from app.accounts import pages as account_pages
 from app.contests import api as contest_api
 from app.contests import pages as contest_pages
@@ -34,6 +34,7 @@ from app.experiments import edit_pages, status_pages, stream_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.language import LanguageOfRequest
+from app.language import gettext as _
 from app.leaderboard import api as leaderboard_api
 from app.leaderboard import compare_api, compare_pages, saved_api, saved_pages, trash_api, trash_pages
 from app.leaderboard import pages as leaderboard_pages
@@ -43,6 +44,8 @@ from app.runs import api as run_api
 from app.runs import curve_api, curve_pages, job_api, log_api, log_pages, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
 from app.runs.sweeper import Sweeper
+from app.search import api as search_api
+from app.search import pages as search_pages
 from app.settings import Settings, load
 from app.significance import api as significance_api
 from app.storage import Storage
@@ -124,6 +127,7 @@ def _routes(app: FastAPI) -> None:
         significance_api,
         saved_api,
         trash_api,
+        search_api,
         run_api,
         curve_api,
         log_api,
@@ -134,8 +138,16 @@ def _routes(app: FastAPI) -> None:
     )
     for module in programs:
         app.include_router(module.router)
-    first = (account_pages, contest_pages, experiment_form_pages, experiment_pages, status_pages, edit_pages)
-    board = (leaderboard_pages, compare_pages, saved_pages, trash_pages)
+    first = (
+        preference_pages,
+        account_pages,
+        contest_pages,
+        experiment_form_pages,
+        experiment_pages,
+        status_pages,
+        edit_pages,
+    )
+    board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages)
     for pages in (*first, run_pages, curve_pages, log_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
@@ -166,24 +178,30 @@ def _error_handlers(app: FastAPI) -> None:
             FieldError(".".join(str(part) for part in item["loc"]), item["msg"], repr(item.get("input"))[:200])
             for item in error.errors()
         ]
-        message = "; ".join(f"{p.field}: {p.message} (got {p.value})" for p in problems[:5])
+        message = "; ".join(
+            _("%(field)s: %(message)s (got %(value)s)", field=p.field, message=p.message, value=p.value)
+            for p in problems[:5]
+        )
         return _answer(request, 422, message, problems)
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
-        message = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
+        message = (
+            _("there is nothing at %(path)s", path=request.url.path) if error.status_code == 404 else str(error.detail)
+        )
         return _answer(request, error.status_code, message)
 
     @app.exception_handler(OperationalError)
     def database_away(request: Request, error: OperationalError) -> Response:
         log.error("%s %s: the database failed: %s", request.method, request.url.path, error.orig)
-        message = "the database does not answer, or its disk is full; nothing was changed: try again in a while"
+        message = _("the database does not answer, or its disk is full; nothing was changed: try again in a while")
         return _answer(request, Away.status, message)
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _answer(request, 500, "pairboard failed here; the server's log has the traceback. Nothing was changed.")
+        message = _("pairboard failed here; the server's log has the traceback. Nothing was changed.")
+        return _answer(request, 500, message)
 
 
 def _answer(

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.accounts import queries, service
 from app.db import Database
 from app.errors import AppError, Forbidden, NotSignedIn
+from app.language import gettext as _
 from app.settings import LOOPBACK_HOSTS, Settings
 
 _PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded")
@@ -67,13 +68,13 @@ def actor(request: Request) -> Actor:
         with database.reading() as session:
             row = queries.live_token(session, service.digest(token))
         if row is None:
-            raise NotSignedIn("this token is not known, or was revoked")
+            raise NotSignedIn(_("this token is not known, or was revoked"))
         return Actor(row.name, "worker" if row.scope == "worker" else "member")
     if _is_local(request):
         return Actor("local", "local")
     name = request.session.get("member")
     if not isinstance(name, str):
-        raise NotSignedIn("sign in first, or send Authorization: Bearer <token>")
+        raise NotSignedIn(_("sign in first, or send Authorization: Bearer <token>"))
     return Actor(name, "member")
 
 
@@ -81,7 +82,9 @@ def member(request: Request) -> Actor:
     """A person, or a program with a member's token."""
     who = actor(request)
     if who.scope == "worker":
-        raise Forbidden(f"the worker token {who.name!r} may only claim and serve runs: use a member's token")
+        raise Forbidden(
+            _("the worker token '%(name)s' may only claim and serve runs: use a member's token", name=who.name)
+        )
     return who
 
 
@@ -140,12 +143,12 @@ class Gate:
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "").lower()
         if self.hosts is not None and name not in self.hosts:
-            return f"the Host {host!r} is not one of this server's: add it to PAIRBOARD_ALLOWED_HOSTS"
+            return _("the Host '%(host)s' is not one of this server's: add it to PAIRBOARD_ALLOWED_HOSTS", host=host)
         if method in {"GET", "HEAD", "OPTIONS"} or "authorization" in headers:
             return None
         if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-            return "this request comes from another site"
+            return _("this request comes from another site")
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc.lower() != host.lower():
-            return f"this request comes from {origin}, not from this site"
+            return _("this request comes from %(origin)s, not from this site", origin=origin)
         return None

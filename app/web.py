@@ -12,11 +12,13 @@ from typing import Annotated, Any
 import jinja2
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 from starlette.templating import Jinja2Templates
 
-from app import language, queue
+from app import language, preferences, queue
 from app.db import Database
+from app.language import gettext as _
 from app.schema import folder
 from app.settings import Settings
 from app.storage import Storage
@@ -63,6 +65,7 @@ def templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.filters["when"] = when
     env.filters["ago"] = ago
     env.filters["duration"] = duration
     env.filters["bytes"] = in_bytes
@@ -82,7 +85,13 @@ def page(
 ) -> HTMLResponse:
     """Render `template` with the fields of a page dataclass."""
     values = {field.name: getattr(context, field.name) for field in fields(context)}
-    values["signed_in"] = request.scope.get("session", {}).get("member", "")
+    theme = preferences.theme_of(request)
+    values |= {
+        "signed_in": request.scope.get("session", {}).get("member", ""),
+        "theme": theme,
+        "next_theme": preferences.next_theme(theme),
+        "themes": preferences.THEMES,
+    }
     return templates().TemplateResponse(request, template, values, status_code=status_code, headers=headers)
 
 
@@ -106,26 +115,36 @@ def bokeh_url(name: str) -> str:
     return f"/bokeh/{name}?v={version('bokeh')}"
 
 
-def ago(moment: datetime | None) -> str:
-    """`3 min ago`; the template puts the exact time beside it."""
+def when(moment: datetime | None) -> str:
+    """How long ago, with the exact time on hover; times.js writes both for the reader's zone."""
     if moment is None:
-        return "never"
+        return _("never")
+    exact = moment.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC" data-ago>{}</time>').format(
+        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S"), ago(moment)
+    )
+
+
+def ago(moment: datetime | None) -> str:
+    """`3 min ago`."""
+    if moment is None:
+        return _("never")
     seconds = (datetime.now(UTC) - moment).total_seconds()
     if seconds < 5:
-        return "just now"
-    return f"{duration(seconds)} ago"
+        return _("just now")
+    return _("%(duration)s ago", duration=duration(seconds))
 
 
 def duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3 h 20 min`, `5 d`."""
     seconds = max(0, round(seconds))
     if seconds < 100:
-        return f"{seconds} s"
+        return _("%(count)s s", count=seconds)
     if seconds < 5400:
-        return f"{round(seconds / 60)} min"
+        return _("%(count)s min", count=round(seconds / 60))
     if seconds < 172_800:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86400} d"
+        return _("%(hours)s h %(minutes)s min", hours=seconds // 3600, minutes=seconds % 3600 // 60)
+    return _("%(count)s d", count=seconds // 86400)
 
 
 def plain_value(value: Any) -> str:
@@ -133,7 +152,7 @@ def plain_value(value: Any) -> str:
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return _("on") if value else _("off")
     if isinstance(value, list | tuple):
         return ", ".join(plain_value(item) for item in value)
     if isinstance(value, dict):

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.experiments.models import Experiment, ExperimentTag, RemovedExperiment, Score
+from app.experiments.models import Experiment, ExperimentField, ExperimentTag, RemovedExperiment, Score
 from app.language import gettext as _
 from ml.contract.experiment import differences, upgrade
 
@@ -65,6 +65,15 @@ def tags_in(session: Session, contest_id: int) -> Sequence[str]:
     of_contest = select(Experiment.id).where(Experiment.contest_id == contest_id)
     query = select(ExperimentTag.tag).where(ExperimentTag.experiment_id.in_(of_contest))
     return session.scalars(query.distinct().order_by(ExperimentTag.tag)).all()
+
+
+def field_texts(session: Session, experiment_id: int, names: Sequence[str]) -> dict[str, str]:
+    """What these fields of its config are set to, as text."""
+    query = select(ExperimentField.name, ExperimentField.text).where(
+        ExperimentField.experiment_id == experiment_id, ExperimentField.name.in_(names)
+    )
+    of_contest = select(Experiment.contest_id).where(Experiment.id == experiment_id).scalar_subquery()
+    return {row.name: row.text for row in session.execute(query.where(ExperimentField.contest_id == of_contest))}
 
 
 def same_fingerprint(session: Session, contest_id: int, fingerprint: str) -> list[int]:

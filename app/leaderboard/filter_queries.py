@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, not_, or_, select
 
 from app.contests.models import Contest
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag
-from app.leaderboard.search import NUMBERS, RELATIONS, Term
+from app.leaderboard.search import CHOICES, NUMBERS, RELATIONS, Term
 
 
 def condition(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
@@ -21,9 +21,7 @@ def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]
     if term.name in NUMBERS:
         return _is(compare(columns[term.name], term.value))
     if term.name == "":
-        word = str(term.value)
-        texts = (Experiment.name, Experiment.note, Experiment.verdict)
-        return or_(*(text.icontains(word, autoescape=True) for text in texts))
+        return _word(str(term.value), contest)
     if term.name == "status":
         external = Experiment.origin == "external"
         here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)
@@ -36,6 +34,18 @@ def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]
     value = compare(fields.number, float(term.value)) if number else compare(fields.text, term.value)
     there = and_(fields.contest_id == contest.id, fields.name == term.name, value)
     return Experiment.id.in_(select(fields.experiment_id).where(there))
+
+
+def _word(word: str, contest: Contest) -> ColumnElement[bool]:
+    """In a text that people wrote, or as what a field of the config is set to."""
+    texts = (Experiment.name, Experiment.note, Experiment.verdict)
+    tagged = select(ExperimentTag.experiment_id).where(ExperimentTag.tag.icontains(word, autoescape=True))
+    places = [*(text.icontains(word, autoescape=True) for text in texts), Experiment.id.in_(tagged)]
+    if names := CHOICES.get(word.lower()):
+        fields = ExperimentField
+        chosen = and_(fields.contest_id == contest.id, fields.name.in_(names), fields.text == word.lower())
+        places.append(Experiment.id.in_(select(fields.experiment_id).where(chosen)))
+    return or_(*places)
 
 
 def _has(name: str, value: str) -> ColumnElement[bool]:

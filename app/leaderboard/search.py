@@ -1,7 +1,8 @@
 """What a reader types into the table's search box, as terms that a query can hold. Pages, REST and CLI share it.
 
 `n-gram "last 3" -roberta valid>=0.95 gap<0.02 status:failed tag:send encoder.model_type:bert id:3,7`: words stand
-in name, verdict or note, everything has to hold, and a minus before a term turns it round.
+in name, verdict, note or a tag, or are what a field of the config is set to; everything has to hold, and a minus before
+a term turns it round.
 """
 
 import math
@@ -154,3 +155,22 @@ def _refused(raw: str, why: str) -> Refused:
 
 #: dotted paths of the config's fields; a search names those inside a group
 FIELDS = tuple(field_names())
+
+
+def _choices() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in FIELDS:
+        model: Any = ExperimentConfig
+        for part in name.split("."):
+            info = model.model_fields[part]
+            model = _bare(info.annotation)
+        if typing.get_origin(model) is typing.Literal:
+            for value in typing.get_args(model):
+                if value != info.default:
+                    found.setdefault(str(value).lower(), []).append(name)
+    return found
+
+
+#: a word that is one of the choices of a field stands in the config, unless it is what the field is set to by itself,
+#: which says nothing: nezha -> encoder.model_type
+CHOICES = _choices()

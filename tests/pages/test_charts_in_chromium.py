@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from app.db import Database, clock
 from app.runs import intake, queries, service
@@ -15,7 +15,7 @@ from ml.contract.events import EventBatch, Finished, Progress, Scored
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.scores import Scores
 from tests.factories import TINY, make_contest, make_experiment, make_file, storage_in
-from tests.pages.test_in_chromium import SIZES, fits
+from tests.pages.conftest import SIZES, fits, opened
 from tests.processes import SetUp, set_up
 
 LEASE = timedelta(hours=1)
@@ -73,17 +73,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture(params=list(SIZES))
 def page(request: pytest.FixtureRequest, chromium: str, house: House) -> Iterator[Page]:
-    """A page of that width whose scripts throw nothing and break no policy."""
-    width, height = SIZES[request.param]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opened = browser.new_context(base_url=house.line.url, viewport={"width": width, "height": height}).new_page()
-        problems: list[str] = []
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        yield opened
-        assert [text for text in problems if "404" not in text] == []
-        browser.close()
+    """A page of that width."""
+    with opened(chromium, house.line.url, SIZES[request.param], harmless=("404",)) as made:
+        yield made
 
 
 def drawn(page: Page) -> None:

@@ -1,20 +1,16 @@
 """A new user in a real browser: contest, upload, form, live progress, three scores; on a desk and on a phone."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests.factories import TINY, pair_text
+from tests.pages.conftest import SIZES, fits, opened
 from tests.processes import SetUp, set_up
 from tests.test_straight_line import flat
-
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-#: PAIRBOARD_TEST_SCREENSHOTS=folder keeps what the browser showed
-SHOTS = os.environ.get("PAIRBOARD_TEST_SCREENSHOTS")
 
 
 @pytest.fixture(scope="module")
@@ -27,34 +23,10 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
 
 @pytest.fixture(params=list(SIZES))
 def page(request: pytest.FixtureRequest, chromium: str, line: SetUp) -> Iterator[Page]:
-    """A page of that width whose scripts throw nothing and whose files all arrive."""
-    width, height = SIZES[request.param]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(
-            base_url=line.url,
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if request.param == "phone" else "light",
-        )
-        opened = context.new_page()
-        problems: list[str] = []
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        opened.on("requestfailed", lambda failed: problems.append(f"{failed.url} {failed.failure}"))
-        yield opened
-        # a fragment under way when the page is left is no problem
-        assert [text for text in problems if "ERR_ABORTED" not in text and "422" not in text] == []
-        browser.close()
-
-
-def fits(page: Page, name: str) -> None:
-    """Nothing sticks out sideways; keeps a picture when asked to."""
-    if SHOTS:
-        size = page.viewport_size or {"width": 0}
-        page.screenshot(path=Path(SHOTS) / f"{name}-{size['width']}.png", full_page=True)
-    page.wait_for_function("document.readyState === 'complete'")
-    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert over <= 0, f"{name} is {over} px too wide"
+    """A page of that width, dark on a phone."""
+    theme = "dark" if request.param == "phone" else "light"
+    with opened(chromium, line.url, SIZES[request.param], harmless=("422",), color_scheme=theme) as made:
+        yield made
 
 
 def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
@@ -132,7 +104,7 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     expect(page.locator("thead th[aria-sort=descending]")).to_have_text(re.compile("online"))
 
     # the address keeps what is asked for: the order, a search, more columns, a baseline
-    page.get_by_label("Search").fill("valid>0 status:finished finetune.num_train_epochs:60")
+    page.get_by_label("Search", exact=True).fill("valid>0 status:finished finetune.num_train_epochs:60")
     page.get_by_label("gap").check()
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody td.num")).to_have_count(4)
@@ -141,7 +113,7 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     page.get_by_role("link", name="compare with this").click()
     expect(page.locator("tbody .chip").last).to_have_text("baseline")
     fits(page, "board-searched")
-    page.get_by_label("Search").fill("nothing like it")
+    page.get_by_label("Search", exact=True).fill("nothing like it")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody")).to_contain_text("None of 1 rows is like that")
     page.get_by_role("link", name="Show them all").click()

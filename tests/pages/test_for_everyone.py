@@ -1,0 +1,192 @@
+"""Every page for everyone: WCAG 2.2 AA by axe-core, 360 px, the keyboard alone, paper, no JavaScript, both switches."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from app.contests import queries
+from app.experiments import service as experiments
+from ml.contract.experiment import ExperimentConfig
+from tests.factories import TINY, make_experiment
+from tests.pages.conftest import fits, opened
+from tests.pages.test_charts_in_chromium import House
+from tests.processes import set_up
+
+WIDE, NARROW = (1280, 900), (360, 780)
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+PAGES = (
+    "/",
+    "/contests/new",
+    "/contests/oppo",
+    "/contests/oppo?show=gap,hours,by,made&group=encoder.model_type&against=1",
+    "/contests/oppo?archived=true",
+    "/contests/oppo/files",
+    "/contests/oppo/compare?ids=1,2",
+    "/experiments/new?contest=oppo",
+    "/experiments/new?contest=oppo&clone=1",
+    "/experiments/1",
+    "/experiments/2",
+    "/experiments/1/edit",
+    "/queue",
+    "/workers",
+    "/search?q=ended",
+    "/keyboard",
+    "/sign-in",
+    "/no-such-page",
+)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """An experiment that ended, one at work, one that waits, and one in the archive."""
+    folder: Path = tmp_path_factory.mktemp("everyone")
+    with set_up(folder, PAIRBOARD_LEASE_SECONDS="3600") as line:
+        line.start_web()
+        made = House(line)
+        with made.database.writing() as session:
+            contest = queries.contest(session, "oppo")
+            old, _ = make_experiment(session, contest, "old", ExperimentConfig.model_validate({**TINY, "seed": 5}))
+            experiments.archive(session, old)
+            make_experiment(session, contest, "waits", ExperimentConfig.model_validate({**TINY, "seed": 6}))
+        yield made
+        made.database.dispose()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_rule_of_accessibility_is_broken(chromium: str, house: House, language: str, theme: str) -> None:
+    found = []
+    with opened(chromium, house.line.url, WIDE, harmless=("404", "409", "422")) as page:
+        cookies(page, house, language, theme)
+        for address in PAGES:
+            page.goto(address)
+            for violation in Axe().run(page, options=RULES).response["violations"]:
+                places = [node["html"][:160] for node in violation["nodes"][:3]]
+                found.append(f"{address}: {violation['id']} ({len(violation['nodes'])}): {places}")
+    assert found == [], "\n".join(found)
+
+
+def cookies(page: Page, house: House, language: str, theme: str) -> None:
+    kept = {"pairboard_language": language, "pairboard_theme": theme}
+    page.context.add_cookies([{"name": name, "value": value, "url": house.line.url} for name, value in kept.items()])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_sticks_out_of_a_small_phone(chromium: str, house: House, language: str) -> None:
+    with opened(chromium, house.line.url, NARROW, harmless=("404",)) as page:
+        cookies(page, house, language, "system")
+        for address in PAGES:
+            page.goto(address)
+            fits(page, re.sub(r"\W+", "-", address) + language)
+
+
+def test_both_switches(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE, color_scheme="light") as page:
+        page.goto("/contests/oppo")
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.evaluate(
+            "window.stillTheSame = true; document.addEventListener('themechange', () => (window.told = true))"
+        )
+        switch = page.locator("[data-theme-switch]")
+        switch.click()
+        expect(switch).to_have_text("Theme: light")
+        switch.click()
+        expect(switch).to_have_text("Theme: dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        assert page.evaluate("window.stillTheSame && window.told") is True, "no page was loaded for it"
+        page.get_by_role("button", name="中文").click()
+        expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+        expect(page).to_have_url(re.compile("/contests/oppo$"))
+        expect(page.locator("[data-theme-switch]")).to_have_text("主题：深色")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        page.get_by_role("button", name="English").click()
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+def test_the_keyboard_alone(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE) as page:
+        page.goto("/contests/oppo")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+        page.keyboard.press("/")
+        expect(page.locator("#search")).to_be_focused()
+        page.keyboard.type("jx")
+        expect(page.locator("#search")).to_have_value(re.compile("jx"))
+        page.locator("#search").fill("")
+        page.locator("h1").click()
+        page.keyboard.press("j")
+        rows = page.locator("tbody tr th a[href^='/experiments/']")
+        expect(rows.nth(0)).to_be_focused()
+        page.keyboard.press("x")
+        page.keyboard.press("j")
+        expect(rows.nth(1)).to_be_focused()
+        page.keyboard.press("x")
+        page.keyboard.press("k")
+        expect(rows.nth(0)).to_be_focused()
+        expect(page.locator("input[name=ids]:checked")).to_have_count(2)
+        page.keyboard.press("c")
+        page.wait_for_url("**/compare?ids=*")
+        page.go_back()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        expect(page.get_by_role("dialog")).to_contain_text("compare the ticked rows")
+        page.get_by_label("Keys work in this browser").uncheck()
+        page.keyboard.press("Escape")
+        page.keyboard.press("n")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.get_by_role("link", name="Keyboard").click()
+        page.get_by_label("Keys work in this browser").check()
+        page.get_by_role("button", name="Close").click()
+        page.keyboard.press("n")
+        page.wait_for_url("**/experiments/new?contest=oppo")
+
+
+def test_times_are_the_readers(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE, timezone_id="Asia/Shanghai", locale="en-GB") as page:
+        page.goto("/experiments/1")
+        shown = page.locator("time[data-ago]").first
+        expect(shown).to_have_attribute("title", re.compile(r"GMT\+8"))
+        expect(shown).to_have_text(re.compile(r"ago"))
+
+
+def test_on_paper_the_table_stands_alone(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE) as page:
+        page.goto("/contests/oppo")
+        page.emulate_media(media="print")
+        for hidden in (".top", ".foot", "form.finder", "#selected", ".tabs nav"):
+            expect(page.locator(hidden).first).to_be_hidden()
+        expect(page.locator("table.board")).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert (
+            page.evaluate("getComputedStyle(document.querySelector('table.board thead')).display")
+            == "table-header-group"
+        )
+
+
+def test_without_javascript(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE, java_script_enabled=False) as page:
+        page.goto("/contests/oppo")
+        page.get_by_label("select waits").check()
+        page.get_by_label("Tag", exact=False).first.fill("later")
+        page.get_by_role("button", name="Tag", exact=True).click()
+        expect(page.get_by_role("status")).to_have_text("1 tagged later.")
+        page.get_by_role("link", name="waits").click()
+        page.get_by_role("button", name=re.compile("^Cancel")).first.click()
+        expect(page.locator("main")).to_contain_text("cancelled")
+        page.get_by_role("link", name="Queue", exact=True).click()
+        expect(page.locator("h1")).to_have_text("Queue")
+        page.get_by_role("button", name="中文").click()
+        expect(page.locator("h1")).to_have_text("队列")
+        page.locator("[data-theme-switch]").click()
+        expect(page.locator("html")).to_have_attribute("data-theme", "light")
+        page.locator("#q").fill("ended")
+        page.locator("#q").press("Enter")
+        expect(page.locator("main mark").first).to_have_text("ended")
