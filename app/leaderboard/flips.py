@@ -16,6 +16,7 @@ from app.contests import queries as contest_queries
 from app.contests.models import ContestFile
 from app.errors import Refused
 from app.experiments.models import Experiment
+from app.language import gettext as _
 from app.runs.predictions import predictions
 from app.storage import Storage
 from ml.contract.pair_file import PairFileLayout, PairRow, read_rows
@@ -72,13 +73,23 @@ def flips(
     """Compare two experiments pair by pair. Raises Refused when they have no rows in common or a file is missing."""
     if first.train_file_id is None or first.train_file_id != second.train_file_id:
         raise Refused(
-            f"experiments {first.id} and {second.id} were trained on different files: their pairs can't be compared"
+            _(
+                "experiments %(first)s and %(second)s were trained on different files: their pairs can't be compared",
+                first=first.id,
+                second=second.id,
+            )
         )
     file = contest_queries.file_by_id(session, first.train_file_id)
     one, two = (predictions(session, storage, experiment) for experiment in (first, second))
     rows, of_one, of_two = np.intersect1d(one.rows_N, two.rows_N, assume_unique=True, return_indices=True)
     if not len(rows):
-        raise Refused(f"experiments {first.id} and {second.id} held out different rows: none is in both valid parts")
+        raise Refused(
+            _(
+                "experiments %(first)s and %(second)s held out different rows: none is in both valid parts",
+                first=first.id,
+                second=second.id,
+            )
+        )
     labels, p, q = one.labels_N[of_one], one.probabilities_N[of_one], two.probabilities_N[of_two]
     texts, counts = _texts(storage.path(file.sha256), file, rows)
     right = ((p >= 0.5) == labels, (q >= 0.5) == labels)

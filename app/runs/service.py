@@ -108,7 +108,7 @@ def retry_experiment(session: Session, experiment: Experiment) -> list[Run]:
     for run in ended:
         if run.kind == "pretrain":
             contest_queries.lock_file(session, run.train_file_id)  # as graph does
-        shared = queries.shared_pretrain(session, run.fingerprint) if run.kind == "pretrain" else None
+        shared = queries.shared_pretrain(session, run.fingerprint, lock=True) if run.kind == "pretrain" else None
         if shared is not None:
             graph.share_instead(session, experiment, run, shared)
             continue
