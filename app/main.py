@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import health, schema, security
 from app.accounts import pages as account_pages
+from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
 from app.contests import pages as contest_pages
 from app.db import Database
@@ -34,9 +35,11 @@ from app.experiments import edit_pages, status_pages
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
 from app.language import LanguageOfRequest
+from app.language import gettext as _
 from app.leaderboard import api as leaderboard_api
 from app.leaderboard import compare_api, compare_pages, saved_api, saved_pages, trash_api, trash_pages
 from app.leaderboard import pages as leaderboard_pages
+from app.pydantic_words import said
 from app.queue import Doorbell
 from app.request_log import RequestLog
 from app.runs import api as run_api
@@ -160,27 +163,28 @@ def _error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def validation_error(request: Request, error: RequestValidationError) -> Response:
         problems = [
-            FieldError(".".join(str(part) for part in item["loc"]), item["msg"], repr(item.get("input"))[:200])
+            FieldError(".".join(str(part) for part in item["loc"]), said(item), repr(item.get("input"))[:200])
             for item in error.errors()
         ]
-        message = "; ".join(f"{p.field}: {p.message} (got {p.value})" for p in problems[:5])
-        return _answer(request, 422, message, problems)
+        return _answer(request, 422, in_one_sentence(problems[:5]), problems)
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
-        message = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
+        nothing = _("there is nothing at %(address)s", address=request.url.path)
+        message = nothing if error.status_code == 404 else _(str(error.detail))
         return _answer(request, error.status_code, message)
 
     @app.exception_handler(OperationalError)
     def database_away(request: Request, error: OperationalError) -> Response:
         log.error("%s %s: the database failed: %s", request.method, request.url.path, error.orig)
-        message = "the database does not answer, or its disk is full; nothing was changed: try again in a while"
+        message = _("the database does not answer, or its disk is full; nothing was changed: try again in a while")
         return _answer(request, Away.status, message)
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _answer(request, 500, "pairboard failed here; the server's log has the traceback. Nothing was changed.")
+        message = _("pairboard failed here; the server's log has the traceback. Nothing was changed.")
+        return _answer(request, 500, message)
 
 
 def _answer(
