@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import health, preference_pages, schema, security
 from app.accounts import pages as account_pages
+from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
 from app.contests import pages as contest_pages
 from app.db import Database
@@ -38,6 +39,7 @@ from app.language import gettext as _
 from app.leaderboard import api as leaderboard_api
 from app.leaderboard import compare_api, compare_pages, saved_api, saved_pages, trash_api, trash_pages
 from app.leaderboard import pages as leaderboard_pages
+from app.pydantic_words import said
 from app.queue import Doorbell
 from app.request_log import RequestLog
 from app.runs import api as run_api
@@ -175,20 +177,15 @@ def _error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def validation_error(request: Request, error: RequestValidationError) -> Response:
         problems = [
-            FieldError(".".join(str(part) for part in item["loc"]), item["msg"], repr(item.get("input"))[:200])
+            FieldError(".".join(str(part) for part in item["loc"]), said(item), repr(item.get("input"))[:200])
             for item in error.errors()
         ]
-        message = "; ".join(
-            _("%(field)s: %(message)s (got %(value)s)", field=p.field, message=p.message, value=p.value)
-            for p in problems[:5]
-        )
-        return _answer(request, 422, message, problems)
+        return _answer(request, 422, in_one_sentence(problems[:5]), problems)
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
-        message = (
-            _("there is nothing at %(path)s", path=request.url.path) if error.status_code == 404 else str(error.detail)
-        )
+        nothing = _("there is nothing at %(address)s", address=request.url.path)
+        message = nothing if error.status_code == 404 else _(str(error.detail))
         return _answer(request, error.status_code, message)
 
     @app.exception_handler(OperationalError)

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from app.errors import NoRoom, TooLarge
+from app.language import gettext as _
 
 CHUNK = 1 << 20
 TORN_AFTER_S = 24 * 3600
@@ -97,7 +98,7 @@ class Storage:
 
     def forget_torn(self) -> None:
         """Remove it."""
-        for path, _ in self.torn():
+        for path, _size in self.torn():
             path.unlink(missing_ok=True)
 
     def files(self) -> Iterator[Stored]:
@@ -153,13 +154,17 @@ class Incoming:
         self.size += len(chunk)
         if self.size > self._storage.max_bytes:
             raise TooLarge(
-                f"the file is larger than {self._storage.max_bytes >> 20} MiB: raise PAIRBOARD_MAX_UPLOAD_MB to take it"
+                _(
+                    "the file is larger than %(limit)s MiB: raise PAIRBOARD_MAX_UPLOAD_MB to take it",
+                    limit=self._storage.max_bytes >> 20,
+                )
             )
         self._hash.update(chunk)
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise NoRoom(f"the file could not be written to {self._storage.root}: {error.strerror}") from error
+            told = {"folder": self._storage.root, "why": error.strerror}
+            raise NoRoom(_("the file could not be written to %(folder)s: %(why)s", **told)) from error
 
     @property
     def sha256(self) -> str:

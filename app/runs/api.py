@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.accounts.service import digest
 from app.db import clock
 from app.errors import Forbidden, NotFound, NotSignedIn
+from app.language import gettext as _
 from app.metrics import EVENT_LAG_SECONDS
 from app.runs import intake, queries, service
 from app.runs.jobs import job_of
@@ -182,14 +183,17 @@ def read_artifact(run_id: int, name: ArtifactName, session: SessionDep, storage:
     for artifact in queries.artifacts_of(session, queries.run(session, run_id)):
         if artifact.name == name:
             return stored_file(storage, artifact.sha256, name)
-    raise NotFound(f"run {run_id} has no file {name!r}")
+    raise NotFound(_("run %(run)s has no file %(file)r", run=run_id, file=name))
 
 
 def stored_file(storage: Storage, sha256: str, name: str) -> FileResponse:
     """Its bytes, with their hash. Raises NotFound when they are gone."""
     path = storage.path(sha256)
     if not path.is_file():
-        raise NotFound(f"{name} ({sha256[:12]}…) is recorded but no longer in the data folder: upload it again")
+        told = {"file": name, "sha256": sha256[:12]}
+        raise NotFound(
+            _("%(file)s (%(sha256)s…) is recorded but no longer in the data folder: upload it again", **told)
+        )
     headers = {"X-Content-SHA256": sha256}
     return FileResponse(path, media_type="application/octet-stream", filename=name, headers=headers)
 

@@ -10,6 +10,7 @@ from app.contests import queries as contest_queries
 from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments.models import Experiment
+from app.language import gettext as _
 from app.runs import queries, queue_queries
 from app.runs.models import ExperimentRun, Run, RunNeed
 from app.runs.placement import Placement, likeness_of, passes_of
@@ -41,7 +42,7 @@ def make_runs(session: Session, experiment: Experiment, placement: Placement) ->
     Raises Refused for an experiment without a config, and for one that needs an experiment which did not succeed.
     """
     if experiment.config is None or experiment.train_file_id is None or experiment.fingerprint is None:
-        raise Refused(f"experiment {experiment.id} is external: it has nothing to run")
+        raise Refused(_("experiment %(number)s is external: it has nothing to run", number=experiment.id))
     config = upgrade(experiment.config)
     if config.fusion is not None:
         members = [(_final(session, number, "fusion.members"), number) for number in config.fusion.members]
@@ -79,8 +80,15 @@ def _final(session: Session, experiment_id: int, field_name: str) -> Run:
     """The run that has an experiment's predictions, or will have them."""
     run = queries.final_run(session, experiment_id, lock=True)
     if run is None or run.status in {"failed", "cancelled"} or run.cancel_requested:
-        state = "has no run" if run is None else f"is {run.status}"
-        message = f"experiment {experiment_id} {state}: it has no predictions to build on"
+        message = (
+            _("experiment %(number)s has no run: it has no predictions to build on", number=experiment_id)
+            if run is None
+            else _(
+                "experiment %(number)s is %(status)s: it has no predictions to build on",
+                number=experiment_id,
+                status=_(run.status),
+            )
+        )
         raise Refused(f"{field_name}: {message}", [FieldError(field_name, message, str(experiment_id))])
     return run
 

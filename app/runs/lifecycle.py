@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import queue
 from app.errors import Conflict
+from app.language import gettext as _
 from app.runs import queries
 from app.runs.models import Attempt, Run
 
@@ -125,7 +126,8 @@ def retry(session: Session, run: Run, place: int, now: datetime) -> None:
     )
     session.refresh(run)
     if moved is None:
-        raise Conflict(f"run {run.id} is {run.status}: only a failed or cancelled one is tried again")
+        told = {"run": run.id, "status": _(run.status)}
+        raise Conflict(_("run %(run)s is %(status)s: only a failed or cancelled one is tried again", **told))
 
 
 def request_stop(session: Session, run: Run, reason: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db import clock
 from app.errors import Refused
+from app.language import gettext as _
 from app.runs import queries, queue_queries, queue_service, service, waiting, worker_service
 from app.runs.models import Attempt, PausedQueue, Run, Worker
 from app.runs.placement import PRIORITIES
@@ -153,7 +154,8 @@ def move(run_id: int, session: SessionDep, to: Annotated[Direction, Form()]) -> 
 def set_priority(run_id: int, session: SessionDep, priority: Annotated[str, Form()]) -> Response:
     """Another priority, by its name."""
     if priority not in PRIORITIES:
-        raise Refused(f"there is no priority {priority[:30]!r}: choose {', '.join(PRIORITIES)}")
+        told = {"priority": priority[:30], "priorities": ", ".join(PRIORITIES)}
+        raise Refused(_("there is no priority %(priority)r: choose %(priorities)s", **told))
     queue_service.change(session, run_id, {"priority": PRIORITIES[priority]})
     return RedirectResponse("/queue", 303)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.config_errors import field_errors
+from app.config_errors import field_errors, in_one_sentence
 from app.errors import FieldError, Refused
 from app.runs.models import Run
 from ml.contract.experiment import ExperimentConfig
@@ -53,8 +53,7 @@ def placement_of(values: dict[str, Any], queue: str) -> Placement:
         return Placement.model_validate({"queue": queue, **values})
     except ValidationError as error:
         problems = [FieldError(f"placement.{item.field}", item.message, item.value) for item in field_errors(error)]
-        message = "; ".join(f"{item.field}: {item.message} (got {item.value})" for item in problems)
-        raise Refused(message, problems) from error
+        raise Refused(in_one_sentence(problems), problems) from error
 
 
 def placement_of_run(run: Run) -> Placement:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.contests.models import ContestFile
 from app.errors import NotFound
+from app.language import gettext as _
 from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent, RunNeed, Worker
 from ml.contract.events import CHECKPOINT
 
@@ -21,7 +22,7 @@ def run(session: Session, run_id: int, *, lock: bool = False) -> Run:
     """The run of this id, locked until the commit if asked (SQLite's writer is alone anyway). Raises NotFound."""
     found = session.get(Run, run_id, with_for_update=lock or None)
     if found is None:
-        raise NotFound(f"there is no run {run_id}")
+        raise NotFound(_("there is no run %(run)s", run=run_id))
     return found
 
 

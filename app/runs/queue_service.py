@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.db import clock
 from app.errors import Conflict, NotFound
+from app.language import gettext as _
 from app.runs import lifecycle, queries, queue_queries, service
 from app.runs.models import PausedQueue, Run, Worker
 from app.runs.placement import Placement, placement_of, placement_of_run
@@ -87,11 +88,12 @@ def change(session: Session, run_id: int, values: dict[str, Any]) -> Run:
     """Another queue, priority or limit for a run; what it waits for is as urgent. Raises Refused, Conflict."""
     run = queries.run(session, run_id, lock=True)
     if run.status not in {"queued", "running"}:
-        raise Conflict(f"run {run.id} is {run.status}: there is nothing to change")
+        told = {"run": run.id, "status": _(run.status)}
+        raise Conflict(_("run %(run)s is %(status)s: there is nothing to change", **told))
     before = placement_of_run(run)
     after: Placement = placement_of({**before.model_dump(), **values}, run.queue)
     if run.status == "running" and (after.queue, after.gpu_memory_gb) != (before.queue, before.gpu_memory_gb):
-        raise Conflict(f"run {run.id} is running: its queue and its card stay")
+        raise Conflict(_("run %(run)s is running: its queue and its card stay", run=run.id))
     for name, value in after.columns().items():
         setattr(run, name, value)
     session.flush()
@@ -112,7 +114,8 @@ def _hurry_needs(session: Session, run: Run) -> None:
 def _waiting(session: Session, run_id: int) -> Run:
     run = queries.run(session, run_id, lock=True)
     if run.status != "queued":
-        raise Conflict(f"run {run.id} is {run.status}: only what waits has a place in the queue")
+        told = {"run": run.id, "status": _(run.status)}
+        raise Conflict(_("run %(run)s is %(status)s: only what waits has a place in the queue", **told))
     return run
 
 
@@ -131,7 +134,7 @@ def resume(session: Session, name: str) -> None:
     """Hand out again, at once. Raises NotFound for a queue that is not paused."""
     row = session.get(PausedQueue, name)
     if row is None:
-        raise NotFound(f"queue {name!r} is not paused")
+        raise NotFound(_("queue %(queue)r is not paused", queue=name))
     session.delete(row)
     session.flush()
     for run in queue_queries.ready_runs(session, clock(session), limit=100, queues=[name]):

@@ -15,6 +15,7 @@ from app.db import clock
 from app.errors import Conflict
 from app.experiments import service as experiments
 from app.experiments.models import Experiment
+from app.language import gettext as _
 from app.runs import graph, lifecycle, queries, queue_queries
 from app.runs.intake import require_current
 from app.runs.jobs import job_of
@@ -102,7 +103,10 @@ def retry_experiment(session: Session, experiment: Experiment) -> list[Run]:
     """
     ended = [run for run in queries.runs_of(session, experiment.id) if run.status in {"failed", "cancelled"}]
     if not ended:
-        raise Conflict(f"experiment {experiment.id} has no failed or cancelled run: there is nothing to try again")
+        nothing = _(
+            "experiment %(number)s has no failed or cancelled run: there is nothing to try again", number=experiment.id
+        )
+        raise Conflict(nothing)
     own = {run.id for run in queries.runs_of(session, experiment.id)}
     now, again = clock(session), []
     for run in ended:
@@ -112,12 +116,15 @@ def retry_experiment(session: Session, experiment: Experiment) -> list[Run]:
         if shared is not None:
             graph.share_instead(session, experiment, run, shared)
             continue
-        for _, needed in queries.needs_of(session, run.id):
+        for _need, needed in queries.needs_of(session, run.id):
             if needed.id not in own and needed.status in {"failed", "cancelled"}:
-                raise Conflict(
-                    f"run {run.id} needs {needed.kind} run {needed.id} of another experiment, which is "
-                    f"{needed.status}: try that one again first"
+                told = {"run": run.id, "kind": _(needed.kind), "needed": needed.id, "status": _(needed.status)}
+                first = _(
+                    "run %(run)s needs %(kind)s run %(needed)s of another experiment, which is %(status)s: try that "
+                    "one again first",
+                    **told,
                 )
+                raise Conflict(first)
         lifecycle.retry(session, run, queue_queries.last_place(session), now)
         again.append(run)
     _ring_for(session, again)

@@ -12,6 +12,8 @@ from statistics import median
 from sqlalchemy.orm import Session
 
 from app.db import clock
+from app.language import gettext as _
+from app.language import ngettext
 from app.runs import queries, queue_queries
 from app.runs.models import PausedQueue, Run, Worker
 from app.runs.worker_service import WORKER_AWAY
@@ -140,40 +142,67 @@ def _reason(
     needs: Sequence[tuple[int, str, str]],
     now: datetime,
 ) -> str:
-    """One sentence: the first thing that would have to change."""
+    """One sentence in the reader's language: the first thing that would have to change."""
     if paused is not None:
-        why = f" ({paused.reason})" if paused.reason else ""
-        return f"queue {run.queue} is paused by {paused.paused_by}{why}"
+        told = {"queue": run.queue, "who": paused.paused_by, "why": paused.reason}
+        if paused.reason:
+            return _("queue %(queue)s is paused by %(who)s (%(why)s)", **told)
+        return _("queue %(queue)s is paused by %(who)s", **told)
     if needs:
-        rest = f" and {len(needs) - 1} more" if len(needs) > 1 else ""
-        return f"waits for {needs[0][1]} run {needs[0][0]}, which is {needs[0][2]}{rest}"
+        return _needed(needs)
     if run.not_before is not None and run.not_before > now:
-        wait = round((run.not_before - now).total_seconds())
-        tried = run.attempt - run.tries_from
-        return f"attempt {tried} of {run.max_attempts} failed: {run.reason}; the next one is in {wait} s"
+        return _(
+            "attempt %(attempt)s of %(most)s failed: %(why)s; the next one is in %(seconds)s s",
+            attempt=run.attempt - run.tries_from,
+            most=run.max_attempts,
+            why=run.reason,
+            seconds=round((run.not_before - now).total_seconds()),
+        )
     listening = [worker for worker in workers if run.queue in worker.queues]
     if not listening:
         return _nobody(run.queue, workers)
     if all(worker.draining for worker in listening):
-        return f"every worker on queue {run.queue} is draining: {', '.join(worker.name for worker in listening)}"
+        names = ", ".join(worker.name for worker in listening)
+        return _("every worker on queue %(queue)s is draining: %(workers)s", queue=run.queue, workers=names)
     able = [worker for worker in listening if not worker.draining and serves(worker, run)]
     if not able:
-        largest = max(memory_gb(worker) for worker in listening if not worker.draining)
-        have = f"the largest card there has {largest:.3g}" if largest else "no worker there has a GPU"
-        return f"needs {run.gpu_memory_gb:g} GB of GPU memory; {have}"
+        return _too_small(run, [worker for worker in listening if not worker.draining])
     if position > 1:
-        return f"{position - 1} {'run is' if position == 2 else 'runs are'} ahead of it"
+        return ngettext("%(num)d run is ahead of it", "%(num)d runs are ahead of it", position - 1)
     if all(worker.busy_run_id is not None for worker in able):
-        busy = "the worker is busy" if len(able) == 1 else f"all {len(able)} workers are busy"
-        return f"next: {busy} ({', '.join(f'run {worker.busy_run_id} on {worker.name}' for worker in able[:3])})"
-    return "next: a worker is about to take it"
+        return _all_busy(able)
+    return _("next: a worker is about to take it")
+
+
+def _needed(needs: Sequence[tuple[int, str, str]]) -> str:
+    number, kind, status = needs[0]
+    told = {"kind": _(kind), "run": number, "status": _(status), "more": len(needs) - 1}
+    if len(needs) > 1:
+        return _("waits for %(kind)s run %(run)s, which is %(status)s and %(more)s more", **told)
+    return _("waits for %(kind)s run %(run)s, which is %(status)s", **told)
+
+
+def _too_small(run: Run, working: Sequence[Worker]) -> str:
+    told = {"wanted": run.gpu_memory_gb, "largest": max(map(memory_gb, working))}
+    if told["largest"]:
+        return _("needs %(wanted)g GB of GPU memory; the largest card there has %(largest).3g", **told)
+    return _("needs %(wanted)g GB of GPU memory; no worker there has a GPU", **told)
+
+
+def _all_busy(able: Sequence[Worker]) -> str:
+    where = ", ".join(_("run %(run)s on %(worker)s", run=item.busy_run_id, worker=item.name) for item in able[:3])
+    return ngettext(
+        "next: the worker is busy (%(where)s)", "next: all %(num)d workers are busy (%(where)s)", len(able), where=where
+    )
 
 
 def _nobody(name: str, workers: Sequence[Worker]) -> str:
     if not workers:
-        return "no worker is connected: start one with `pairboard worker`"
+        return _("no worker is connected: start one with `pairboard worker`")
     others = sorted({queue for worker in workers for queue in worker.queues})
-    return (
-        f"no worker listens on queue {name} (those connected listen on {', '.join(others) or 'none'}): start one with "
-        f"`pairboard worker --queues {name}`"
+    return _(
+        "no worker listens on queue %(queue)s (those connected listen on %(others)s): start one with "
+        "`pairboard worker --queues %(queue)s`",
+        queue=name,
+        others=", ".join(others) or _("none"),
     )

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.db import clock
 from app.errors import Conflict, NotFound
+from app.language import gettext as _
 from app.runs import lifecycle, queries, queue_queries
 from app.runs.models import Attempt, Run, Worker
 from ml.contract.hardware import WorkerMachine
@@ -112,9 +113,11 @@ def drain(session: Session, name: str, *, draining: bool) -> Worker:
     """Have a worker end what it does and take nothing new, or take work again. Raises NotFound, Conflict."""
     worker = queries.worker(session, name)
     if worker is None:
-        raise NotFound(f"there is no worker {name!r}")
+        raise NotFound(_("there is no worker %(worker)r", worker=name))
     if draining and clock(session) - worker.last_seen_at > WORKER_AWAY:
-        raise Conflict(f"worker {name} is away: it takes nothing, and one that is started anew is not drained")
+        raise Conflict(
+            _("worker %(worker)s is away: it takes nothing, and one that is started anew is not drained", worker=name)
+        )
     worker.draining = draining
     session.flush()
     return worker
@@ -124,8 +127,8 @@ def forget(session: Session, name: str) -> None:
     """Take a worker that is away off the list. Raises NotFound, Conflict for one that lives or holds a run."""
     worker = queries.worker(session, name)
     if worker is None:
-        raise NotFound(f"there is no worker {name!r}")
+        raise NotFound(_("there is no worker %(worker)r", worker=name))
     if clock(session) - worker.last_seen_at <= WORKER_AWAY or queries.open_attempts(session, worker=name):
-        raise Conflict(f"worker {name} reported just now or holds a run: stop it first")
+        raise Conflict(_("worker %(worker)s reported just now or holds a run: stop it first", worker=name))
     session.delete(worker)
     session.flush()

@@ -5,20 +5,22 @@ The same reader serves the app (report on upload) and ml (training), so both alw
 double quote is text); comma files are read by the csv module line by line, so that no quote joins two rows.
 """
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pydantic import Field
 
 from ml.contract import words
-from ml.contract.pair_lines import SHOWN_TEXT, lines, shown, split
 from ml.contract.strict import Strict
 
 FileKind = Literal["train", "test", "unlabelled"]
+LONGEST_LINE = 1 << 20
 SAMPLE_ROWS = 1000
+SHOWN_TEXT = 200
 
 _LABEL_NAMES = {"label", "labels", "quality", "is_duplicate", "target", "score", "gold_label", "y", "标签", "类别"}
 _TEXT_NAMES = re.compile(
@@ -106,7 +108,7 @@ def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
             )
         )
     delimiter: Literal["\t", ","] = "\t" if any("\t" in text for _, text in rows) else ","
-    fields = [split(text, delimiter) for _, text in rows]
+    fields = [_split(text, delimiter) for _, text in rows]
     if _commonest([len(row) for row in fields]) < 2:
         line, text = rows[0]
         raise ValueError(
@@ -136,22 +138,22 @@ def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[Pa
     first = layout.text_columns[0]
     second = layout.text_columns[1]
     with path.open("rb") as file:
-        for line, raw, bad in lines(file):
+        for line, raw, bad in _lines(file):
             if layout.header and line == 1:
                 continue
             if bad:
                 yield BadRow(line, bad, raw[:SHOWN_TEXT])
                 continue
-            fields = split(raw, layout.delimiter)
+            fields = _split(raw, layout.delimiter)
             if len(fields) != layout.columns:
-                yield BadRow(line, _miscounted(raw, len(fields), layout.columns), shown(raw))
+                yield BadRow(line, _miscounted(raw, len(fields), layout.columns), _shown(raw))
                 continue
             a, b = fields[first].strip(), fields[second].strip()
             if kind == "test" or (kind == "unlabelled" and a and b):
                 yield PairRow(line, a, b, None)
             elif not a or not b:
                 which = words.text("the second sentence is empty") if a else words.text("the first sentence is empty")
-                yield BadRow(line, which, shown(raw))
+                yield BadRow(line, which, _shown(raw))
             else:
                 yield _labelled(line, a, b, raw, fields, layout)
 
@@ -164,14 +166,62 @@ def _miscounted(raw: str, found: int, wanted: int) -> str:
 
 def _labelled(line: int, a: str, b: str, raw: str, fields: list[str], layout: PairFileLayout) -> PairRow | BadRow:
     if layout.label_column is None:
-        return BadRow(line, words.text("there is no label column"), shown(raw))
+        return BadRow(line, words.text("there is no label column"), _shown(raw))
     text = fields[layout.label_column].strip()
     label = _LABELS.get(text)
     if label is None:
         missing = words.text("the label is missing")
         reason = words.text("the label is %(label)r, not 0 or 1", label=text[:50]) if text else missing
-        return BadRow(line, reason, shown(raw))
+        return BadRow(line, reason, _shown(raw))
     return PairRow(line, a, b, label)
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, str, str]]:
+    """(line number from 1, text without its end, what is wrong with it). The last, empty line is no line."""
+    number = 0
+    while raw := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(raw) > LONGEST_LINE:
+            while raw and not raw.endswith(b"\n"):
+                start, raw = raw[:SHOWN_TEXT], file.readline(LONGEST_LINE)
+                if len(raw) == 0:
+                    break
+            too_long = words.text("the line is longer than %(bytes)s bytes", bytes=LONGEST_LINE)
+            yield number, start.decode("utf-8", "replace"), too_long
+            continue
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if b"\0" in raw:
+            other = words.text("it holds NUL bytes (is the file UTF-16? save it as UTF-8)")
+            yield number, raw.decode("utf-8", "replace"), other
+            continue
+        try:
+            yield number, raw.decode("utf-8"), ""
+        except UnicodeDecodeError as error:
+            wrong = words.text(
+                "byte %(place)s (%(byte)r) is not UTF-8: save the file as UTF-8",
+                place=error.start + 1,
+                byte=raw[error.start : error.end],
+            )
+            yield number, raw.decode("utf-8", "replace"), wrong
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    if delimiter == "\t":
+        return text.split("\t")
+    try:
+        return next(csv.reader([text], strict=False), [""])
+    except csv.Error:  # a lone carriage return in a field, or a field over the csv module's limit
+        return [text]
+
+
+def _shown(text: str) -> str:
+    return (
+        text
+        if len(text) <= SHOWN_TEXT
+        else words.text("%(start)s… (%(count)s characters)", start=text[:SHOWN_TEXT], count=len(text))
+    )
 
 
 def _sample(path: Path) -> list[tuple[int, str]]:
@@ -186,7 +236,7 @@ def _sample(path: Path) -> list[tuple[int, str]]:
             )
         file.seek(0)
         found = []
-        for line, text, bad in lines(file):
+        for line, text, bad in _lines(file):
             if not bad and text.strip():
                 found.append((line, text))
             if len(found) >= SAMPLE_ROWS or line > 10 * SAMPLE_ROWS:
