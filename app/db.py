@@ -62,6 +62,13 @@ class Base(DeclarativeBase):
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 
+#: Connections of an engine, and how many of them requests may hold at once. A request holds its connection while it
+#: waits for a thread that writes its answer; if every thread waited for a connection, neither would ever come: some
+#: connections are left for those who need one for a moment.
+_POOL: dict[str, Any] = {"pool_size": 10, "max_overflow": 20}
+HELD_BY_REQUESTS = 20
+
+
 class Database:
     """A reading and a writing sessionmaker on one database."""
 
@@ -92,8 +99,10 @@ class Database:
 
 def _engine(url: str, begin: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, **_JSON)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}, **_JSON)
+        return create_engine(url, pool_pre_ping=True, **_POOL, **_JSON)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}, **_POOL, **_JSON
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

@@ -1,5 +1,6 @@
 """The web application: routes, error handlers, and the sweeper that lives as long as the process."""
 
+import asyncio
 import json
 import logging
 import re
@@ -27,7 +28,7 @@ from app.accounts import pages as account_pages
 from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
 from app.contests import pages as contest_pages
-from app.db import Database
+from app.db import HELD_BY_REQUESTS, Database
 from app.error_page import ErrorPage
 from app.errors import AppError, Away, FieldError, NotSignedIn
 from app.experiments import api as experiment_api
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.database = database
+    app.state.turns = asyncio.Semaphore(HELD_BY_REQUESTS)
     app.state.doorbell = Doorbell(settings)
     app.state.watches = Watches()
     app.state.storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)

@@ -1,6 +1,7 @@
 """What every route needs: the session of the request, and rendering a page from its dataclass."""
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
@@ -26,7 +27,14 @@ from app.storage import Storage
 STATIC = Path(__file__).resolve().parent / "static"
 
 
-def _session(request: Request) -> Iterator[Session]:
+async def _turn(request: Request) -> AsyncIterator[None]:
+    """At most HELD_BY_REQUESTS requests have a session; the others wait here, where they hold no thread."""
+    turns: asyncio.Semaphore = request.app.state.turns
+    async with turns:
+        yield
+
+
+def _session(request: Request, _turn: Annotated[None, Depends(_turn, scope="function")]) -> Iterator[Session]:
     """Request = transaction: commits before the answer leaves (function scope), then rings for the runs noted."""
     database: Database = request.app.state.database
     if request.method in {"GET", "HEAD"}:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,12 @@ def test_the_worker_s_lines(
     with about(run=7):
         logging.getLogger("worker.tasks").warning("hi")
     assert capfd.readouterr().err.endswith(" worker WARNING run=7 hi\n")
+
+
+def test_many_requests_at_once_all_get_their_answer(client: TestClient, app: FastAPI) -> None:
+    """More of them than there are threads and connections."""
+    contest_over_http(client)
+    number = experiment_over_http(client)["id"]
+    with ThreadPoolExecutor(100) as pool:
+        found = list(pool.map(lambda _: client.get(f"/api/v1/experiments/{number}").status_code, range(300)))
+    assert found == [200] * 300
