@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from app import health, preference_pages, schema, security
 from app.accounts import pages as account_pages
 from app.contests import api as contest_api
+from app.contests import data_api
 from app.contests import pages as contest_pages
 from app.db import Database
 from app.error_page import ErrorPage
@@ -120,6 +121,7 @@ def _routes(app: FastAPI) -> None:
     programs = (
         health,
         contest_api,
+        data_api,
         experiment_api,
         stream_api,
         leaderboard_api,

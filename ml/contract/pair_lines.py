@@ -10,9 +10,9 @@ LONGEST_LINE = 1 << 20
 SHOWN_TEXT = 200
 
 
-def lines(file: BinaryIO) -> Iterator[tuple[int, str, str]]:
-    """(line number from 1, text without its end, what is wrong with it). The last, empty line is no line."""
-    number = 0
+def lines(file: BinaryIO, first: int = 1) -> Iterator[tuple[int, str, str]]:
+    """(line number from `first`, text without its end, what is wrong with it). The last, empty line is no line."""
+    number = first - 1
     while raw := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(raw) > LONGEST_LINE:
