@@ -27,6 +27,7 @@ from app import health, preference_pages, schema, security
 from app.accounts import pages as account_pages
 from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
+from app.contests import data_api
 from app.contests import pages as contest_pages
 from app.db import HELD_BY_REQUESTS, Database
 from app.error_page import ErrorPage
@@ -124,6 +125,7 @@ def _routes(app: FastAPI) -> None:
     programs = (
         health,
         contest_api,
+        data_api,
         experiment_api,
         stream_api,
         leaderboard_api,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
@@ -42,3 +42,18 @@ class ContestFile(Base):
     layout_digest: Mapped[str] = mapped_column(String(64))
     report: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+
+
+class DataFact(Base):
+    """Something that was counted in data files, once: `key` is the digest of what, and of the files' hashes.
+
+    Without a `body` it is being counted since `begun_at`; one begun long ago was given up, and is begun anew.
+    """
+
+    __tablename__ = "data_facts"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    what: Mapped[str] = mapped_column(String(20))
+    body: Mapped[dict[str, Any] | None]
+    seconds: Mapped[float] = mapped_column(Double, default=0)
+    begun_at: Mapped[datetime]

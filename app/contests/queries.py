@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.contests.models import Contest, ContestFile
+from app.contests.models import Contest, ContestFile, DataFact
 from app.errors import NotFound
 
 
@@ -73,3 +73,8 @@ def same_file(session: Session, contest_id: int, kind: str, sha256: str, layout_
             ContestFile.layout_digest == layout_digest,
         )
     )
+
+
+def data_facts(session: Session, keys: Sequence[str]) -> dict[str, DataFact]:
+    """What was counted, or is being counted, by key."""
+    return {fact.key: fact for fact in session.scalars(select(DataFact).where(DataFact.key.in_(keys)))}

@@ -77,8 +77,8 @@ class _Seen:
     def add(self, row: PairRow) -> None:
         """Note a good row."""
         self.lines.append(row.line)
-        self.a.append(_hash(row.a))
-        self.b.append(_hash(row.b))
+        self.a.append(_hash(plain(row.a)))
+        self.b.append(_hash(plain(row.b)))
         self.labels.append(-1 if row.label is None else row.label)
         for text in (row.a, row.b):
             self.lengths[len(text)] += 1
@@ -86,6 +86,11 @@ class _Seen:
             self.empty += not text
             if self.ids_only and text and not text.replace(" ", "").isdigit():
                 self.ids_only = False
+
+
+def plain(text: str) -> str:
+    """A sentence with single spaces: the split, too, takes sentences for the same by it."""
+    return " ".join(text.split())
 
 
 def _hash(text: str) -> int:
@@ -104,7 +109,7 @@ def examine(path: Path, layout: PairFileLayout, kind: FileKind) -> FileReport:
             seen.add(row)
     a, b = np.frombuffer(seen.a, np.uint64), np.frombuffer(seen.b, np.uint64)
     labels = np.frombuffer(seen.labels, np.int8)
-    order, first = _groups(np.minimum(a, b), np.maximum(a, b))
+    order, first = groups(np.minimum(a, b), np.maximum(a, b))
     duplicates, swapped = _duplicates(order, first, a)
     pairs, rows, shown = _contradictions(order, first, labels, np.frombuffer(seen.lines, np.int64))
     report = FileReport(
@@ -127,7 +132,7 @@ def examine(path: Path, layout: PairFileLayout, kind: FileKind) -> FileReport:
     return report.model_copy(update={"warnings": _warnings(report, kind)})
 
 
-def _groups(low: NDArray[np.uint64], high: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def groups(low: NDArray[np.uint64], high: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Rows ordered so that equal pairs (in either order) stand together, earliest first; True where one begins."""
     order = np.lexsort((high, low)).astype(np.int64)
     first = np.ones(len(order), bool)

@@ -4,6 +4,7 @@ Both predicted rows of one train file; the rows that both held out are compared,
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
+from app.contests.marking import tokens
 from app.contests.models import ContestFile
 from app.errors import Refused
 from app.experiments.models import Experiment
@@ -124,20 +126,17 @@ def _texts(path: Path, file: ContestFile, rows: NDArray[np.int64]) -> tuple[list
             if number in wanted:
                 found.append(row)
             number += 1
-    return found, _counts(path, layout.model_dump_json(), _is_ids(file))
+    return found, token_counts(path, layout.model_dump_json(), _is_ids(file))
 
 
 @lru_cache(maxsize=4)  # a file never changes: its path is its hash
-def _counts(path: Path, layout: str, ids: bool) -> Counter[str]:
+def token_counts(path: Path, layout: str, ids: bool) -> Counter[str]:
+    """How often each token stands in the file."""
     counts: Counter[str] = Counter()
     for row in read_rows(path, PairFileLayout.model_validate_json(layout), "train"):
         if isinstance(row, PairRow):
-            counts.update(_tokens(row.a, ids) + _tokens(row.b, ids))
+            counts.update(tokens(row.a, ids) + tokens(row.b, ids))
     return counts
-
-
-def _tokens(text: str, ids: bool) -> list[str]:
-    return text.split() if ids else [letter for letter in text if not letter.isspace()]
 
 
 def _slices(
@@ -149,14 +148,33 @@ def _slices(
     *,
     ids: bool,
 ) -> list[Slice]:
-    sides = [(_tokens(row.a, ids), _tokens(row.b, ids)) for row in texts]
-    lengths = np.array([len(a) + len(b) for a, b in sides])
-    overlaps = np.array([len(set(a) & set(b)) / max(1, len(set(a) | set(b))) for a, b in sides])
-    rarest = np.array([min((counts[token] for token in a + b), default=0) for a, b in sides])
+    named = parts(measure(texts, counts, ids=ids), ids=ids)
+    return [_slice(by, name, labels[part], p[part], q[part]) for _, by, name, part in named if part.any()]
+
+
+def measure(texts: Iterable[PairRow], counts: Counter[str], *, ids: bool) -> NDArray[np.float64]:
+    """By which pairs are cut into slices, a row a pair: tokens, share of the tokens in both sides, how often the rarest
+    token stands in the file."""
+    sides = ((tokens(row.a, ids), tokens(row.b, ids)) for row in texts)
+    found = (
+        value
+        for a, b in sides
+        for value in (
+            len(a) + len(b),
+            len(set(a) & set(b)) / max(1, len(set(a) | set(b))),
+            min((counts[token] for token in a + b), default=0),
+        )
+    )
+    return np.fromiter(found, np.float64).reshape(-1, 3)
+
+
+def parts(measures: NDArray[np.float64], *, ids: bool) -> list[tuple[str, str, str, NDArray[np.bool_]]]:
+    """Every slice: its key, by what, its name, and whether each pair is in it."""
+    lengths, overlaps, rarest = measures.T
     unit = "tokens" if ids else "characters"
     short, long = np.quantile(lengths, (1 / 3, 2 / 3)).round().astype(int)
     few, many = RARE
-    parts = [
+    found = [
         ("length", f"up to {short} {unit}", lengths <= short),
         ("length", f"{short + 1} to {long}", (lengths > short) & (lengths <= long)),
         ("length", f"more than {long}", lengths > long),
@@ -167,7 +185,8 @@ def _slices(
         ("rarest token", f"{few + 1} to {many} times", (rarest > few) & (rarest <= many)),
         ("rarest token", f"more than {many} times", rarest > many),
     ]
-    return [_slice(by, name, labels[part], p[part], q[part]) for by, name, part in parts if part.any()]
+    keys = (f"{by}-{number}" for by in ("length", "overlap", "rarest") for number in (1, 2, 3))
+    return [(key, *part) for key, part in zip(keys, found, strict=True)]
 
 
 def _slice(by: str, name: str, labels: NDArray[np.bool_], p: NDArray[np.float64], q: NDArray[np.float64]) -> Slice:

@@ -129,8 +129,12 @@ def _named(names: list[str]) -> tuple[int | None, list[int]]:
     return label, [column for column, name in enumerate(plain) if _TEXT_NAMES.match(name)]
 
 
-def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[PairRow | BadRow]:
+def read_rows(
+    path: Path, layout: PairFileLayout, kind: FileKind, *, place: int = 0, first_line: int = 1
+) -> Iterator[PairRow | BadRow]:
     """Every row of the file, good or bad, with its line number; memory does not grow with the file.
+
+    `place`: the byte at which to begin, where line number `first_line` does.
 
     A train row needs a label (0 or 1) and two sides, an unlabelled one two sides. A test row is bad only when it can't
     be read at all, since predictions answer a test file line by line.
@@ -138,7 +142,8 @@ def read_rows(path: Path, layout: PairFileLayout, kind: FileKind) -> Iterator[Pa
     first = layout.text_columns[0]
     second = layout.text_columns[1]
     with path.open("rb") as file:
-        for line, raw, bad in _lines(file):
+        file.seek(place)
+        for line, raw, bad in _lines(file, first_line):
             if layout.header and line == 1:
                 continue
             if bad:
@@ -176,9 +181,9 @@ def _labelled(line: int, a: str, b: str, raw: str, fields: list[str], layout: Pa
     return PairRow(line, a, b, label)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, str, str]]:
-    """(line number from 1, text without its end, what is wrong with it). The last, empty line is no line."""
-    number = 0
+def _lines(file: BinaryIO, first: int = 1) -> Iterator[tuple[int, str, str]]:
+    """(line number from `first`, text without its end, what is wrong with it). The last, empty line is no line."""
+    number = first - 1
     while raw := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(raw) > LONGEST_LINE:

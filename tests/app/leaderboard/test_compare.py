@@ -17,7 +17,9 @@ from app.experiments.models import Experiment
 from app.leaderboard.comparing import chart_data, compare
 from app.leaderboard.flips import flips
 from app.leaderboard.importing import import_table
+from app.leaderboard.mistakes import Ask, mistakes
 from app.runs import intake, queries, service
+from app.runs.artifact_queries import experiments_with
 from app.runs.models import Artifact, Attempt
 from app.storage import Storage
 from ml.contract.events import EventBatch, Finished, Scored
@@ -160,3 +162,21 @@ def test_the_pages_and_rest(client: TestClient, app: FastAPI) -> None:
     pairs = client.get(f"/api/v1/contests/oppo/compare/pairs?first={one}&second={two}")
     assert pairs.status_code == 404
     assert "has not finished" in pairs.json()["error"]["message"]
+
+
+def test_mistakes_worst_first(session: Session, storage: Storage, contest: Contest) -> None:
+    one = finished(session, storage, contest, "one", "1\t0\t0.6\n3\t1\t0.9\n5\t0\t0.9\n8\t1\t0.4\n9\t0\t0.1\n")
+    found = mistakes(session, storage, one, Ask())
+    assert (found.pairs, found.false_positives, found.false_negatives, found.total) == (5, 2, 1, 3)
+    # rows are numbered from 0, lines from 1
+    assert [(item.line, item.label, item.probability) for item in found.mistakes] == [
+        (6, 0, 0.9),
+        *((2, 0, 0.6), (9, 1, 0.4)),
+    ]
+    assert [item.line for item in mistakes(session, storage, one, Ask("false_negative")).mistakes] == [9]
+    assert [item.line for item in mistakes(session, storage, one, Ask(offset=1, limit=1)).mistakes] == [2]
+    assert mistakes(session, storage, one, Ask(search=found.mistakes[1].a)).total == 1
+    assert sum(part.wrong for part in found.parts if part.by == "length") == 3
+    part = next(part for part in found.parts if part.wrong)
+    assert mistakes(session, storage, one, Ask(part=part.key)).total == part.wrong  # type: ignore[arg-type]
+    assert [item.id for item in experiments_with(session, contest.id, "valid_predictions.tsv", 5)] == [one.id]
