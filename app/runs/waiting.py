@@ -191,9 +191,9 @@ def _too_small(run: Run, working: Sequence[Worker]) -> str:
 
 def _all_busy(able: Sequence[Worker]) -> str:
     where = ", ".join(_("run %(run)s on %(worker)s", run=item.busy_run_id, worker=item.name) for item in able[:3])
-    return ngettext(
-        "next: the worker is busy (%(where)s)", "next: all %(num)d workers are busy (%(where)s)", len(able), where=where
-    )
+    if len(able) == 1:
+        return _("next: the worker is busy (%(where)s)", where=where)
+    return _("next: all %(count)s workers are busy (%(where)s)", count=len(able), where=where)
 
 
 def _nobody(name: str, workers: Sequence[Worker]) -> str:
