@@ -14,7 +14,10 @@ ZH = {"Accept-Language": "zh-CN"}
 #: what stands in code is typed as it stands
 UNREAD = {"script", "style", "code", "pre"}
 SENTENCE = re.compile(r"[A-Za-z][A-Za-z'’]+(?:[ ,;:]+[A-Za-z][A-Za-z'’]+){2,}")
-PAGES = ("/queue", "/queue/rows", "/workers", "/workers/rows")
+#: what is named is not translated: authors of papers, commands in backquotes
+NAMES = re.compile(r"[A-Z]\w+ (?:et al\.|and [A-Z]\w+ (?=\d{4}))|`[^`]*`")
+FORM = "/experiments/new?contest=oppo"
+PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiments/1", FORM, f"{FORM}&preset=best")
 
 
 class Visible(HTMLParser):
@@ -43,7 +46,7 @@ def english_in(html: str) -> list[str]:
     """Three Latin words in a row."""
     reader = Visible()
     reader.feed(html)
-    return [found for text in reader.texts for found in SENTENCE.findall(re.sub(r"`[^`]*`", "", text))]
+    return [found for text in reader.texts for found in SENTENCE.findall(NAMES.sub("", text))]
 
 
 def test_a_sentence_is_found() -> None:
@@ -64,6 +67,26 @@ def test_a_page_in_chinese(client: TestClient, worker_headers: dict[str, str], p
     answer = client.get(path, headers=ZH)
     assert answer.status_code == 200
     assert english_in(answer.text) == []
+
+
+def test_a_refused_form_in_chinese(client: TestClient) -> None:
+    contest_over_http(client)
+    form = {"contest": "oppo", "name": "一", "data.folds": "1", "finetune.learning_rate": "9", "seed": "x"}
+    answer = client.post("/experiments", data=form, headers=ZH)
+    assert answer.status_code == 422
+    for expected in ("1 折无法留出验证集", "应小于或等于 1", "应为整数，无法解析"):
+        assert expected in answer.text
+    assert english_in(answer.text) == []
+
+
+def test_a_refused_files_rows_in_chinese(client: TestClient) -> None:
+    contest_over_http(client)
+    rows = "a\tb\t1\nc\td\t0\ne\tf\n\tg\t1\na\tb\t3\n"
+    files = {"file": ("pairs.tsv", rows.encode())}
+    answer = client.post("/api/v1/contests/oppo/files", files=files, data={"kind": "train"}, headers=ZH)
+    assert answer.status_code == 422
+    told = [problem["message"] for problem in answer.json()["error"]["fields"]]
+    assert told == ["有 2 个字段，应为 3 个", "第一个句子为空", "标签是 '3'，应为 0 或 1"]
 
 
 @pytest.mark.parametrize(
