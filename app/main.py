@@ -27,7 +27,7 @@ from app import health, preference_pages, schema, security
 from app.accounts import pages as account_pages
 from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
-from app.contests import data_api
+from app.contests import data_api, data_pages
 from app.contests import pages as contest_pages
 from app.db import HELD_BY_REQUESTS, Database
 from app.error_page import ErrorPage
@@ -148,6 +148,7 @@ def _routes(app: FastAPI) -> None:
         preference_pages,
         account_pages,
         contest_pages,
+        data_pages,
         experiment_form_pages,
         experiment_pages,
         status_pages,

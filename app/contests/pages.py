@@ -4,18 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Request, UploadFile
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.orm import Session
 
 from app.contests import queries, service
+from app.contests.data_api import counted
+from app.contests.facts import Known, Want
 from app.contests.models import Contest, ContestFile
+from app.contests.sentences import Overlap
 from app.errors import AppError, Refused
+from app.experiments.models import Experiment
+from app.leaderboard.queries import with_predictions
+from app.runs import words as mining
+from app.runs.words import Words
 from app.security import member
 from app.web import SessionDep, StorageDep, page
 from ml.contract.pair_file import FileKind
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
+SHOWN_WORDS = 20
+SHOWN_JUDGED = 50
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,20 @@ class NewContestPage:
 
 @dataclass(frozen=True)
 class FilesPage:
-    """contests/files.html. `refused` is the report of an upload that was not taken."""
+    """contests/files.html. `refused` is the report of an upload that was not taken. `known`: what was counted in the
+    files; `shared`: of each file beside the newest train file, what both hold, None while it is counted; `judged`: the
+    newest experiments with predictions, whose mistakes can be looked at."""
 
     contest: Contest
     files: Sequence[ContestFile]
     error: str
     refused: dict[str, Any] | None
     kind: str
+    known: Known
+    base: ContestFile | None
+    shared: dict[int, Overlap | None]
+    words: Words | None
+    judged: Sequence[Experiment]
 
 
 @router.get("/")
@@ -80,11 +97,39 @@ def create(
 
 
 @router.get("/contests/{slug}/files")
-def files(request: Request, slug: str, session: SessionDep) -> Response:
-    """The contest's data files and their reports."""
+def files(request: Request, slug: str, session: SessionDep, background: BackgroundTasks) -> Response:
+    """The contest's data files, and what they hold."""
     contest = queries.contest(session, slug)
-    context = FilesPage(contest, queries.files(session, contest.id), "", None, "train")
-    return page(request, "contests/files.html", context)
+    return page(request, "contests/files.html", _files(request, background, session, contest))
+
+
+def _files(
+    request: Request,
+    background: BackgroundTasks,
+    session: Session,
+    contest: Contest,
+    error: str = "",
+    refused: dict[str, Any] | None = None,
+    kind: str = "train",
+) -> FilesPage:
+    files = queries.files(session, contest.id)
+    base = next((file for file in files if file.kind == "train"), None)
+    others = [file for file in files if base is not None and file.id != base.id]
+    wants = [Want("components", (file,)) for file in files if file.kind == "train"]
+    wants += [Want("overlap", (base, file)) for file in others if base is not None]
+    known = counted(request, background, session, wants)
+    return FilesPage(
+        contest=contest,
+        files=files,
+        error=error,
+        refused=refused,
+        kind=kind,
+        known=known,
+        base=base,
+        shared={file.id: known.overlap(base, file) for file in others if base is not None},
+        words=mining.words(session, request.app.state.storage, contest.id, limit=SHOWN_WORDS),
+        judged=with_predictions(session, contest.id, SHOWN_JUDGED),
+    )
 
 
 @router.post("/contests/{slug}/files")
@@ -93,6 +138,7 @@ def upload(
     slug: str,
     session: SessionDep,
     storage: StorageDep,
+    background: BackgroundTasks,
     file: Annotated[UploadFile, File()],
     kind: Annotated[FileKind, Form()] = "train",
     skip_bad_rows: Annotated[bool, Form()] = False,
@@ -105,9 +151,10 @@ def upload(
             storage, file.file, file.filename or "", kind, service.Columns(), skip_bad_rows=skip_bad_rows
         )
     except Refused as error:
-        contest = queries.contest(session, slug)
         report = error.detail if isinstance(error.detail, dict) else None
-        context = FilesPage(contest, queries.files(session, contest.id), error.message, report, kind)
+        with request.app.state.database.reading() as look:  # counting has a write transaction of its own
+            contest = queries.contest(look, slug)
+            context = _files(request, background, look, contest, error.message, report, kind)
         return page(request, "contests/files.html", context, error.status)
     service.add_file(session, queries.contest(session, slug), examined)
     return RedirectResponse(f"/contests/{slug}/files", 303)

@@ -18,7 +18,7 @@ from app.language import gettext as _
 from ml.contract.events import Scored
 from ml.contract.experiment import ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
-from ml.contract.presets import preset
+from ml.contract.presets import PRESETS, preset
 
 
 def build_config(preset_name: str, changes: dict[str, Any], size: str = "") -> ExperimentConfig:
@@ -29,7 +29,7 @@ def build_config(preset_name: str, changes: dict[str, Any], size: str = "") -> E
     try:
         base = preset(preset_name, size).model_dump() if preset_name else {}
     except ValueError as error:
-        field = "size" if "size" in str(error) else "preset"
+        field = "size" if preset_name in PRESETS else "preset"
         raise Refused(str(error), [FieldError(field, str(error), size if field == "size" else preset_name)]) from error
     try:
         return ExperimentConfig.model_validate(merge(base, changes))

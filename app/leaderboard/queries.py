@@ -1,7 +1,7 @@
 """The comparison table: experiment | train | valid | online. A query, never a second table."""
 
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,8 @@ from app.leaderboard.filter_queries import condition
 from app.leaderboard.models import Trashed
 from app.leaderboard.search import Term, terms
 from app.leaderboard.view import PAGE_SIZE
-from app.runs.models import Attempt, ExperimentRun, Run
+from app.runs.models import Artifact, Attempt, ExperimentRun, Run
+from app.runs.predictions import FILE
 
 SPLITS = ("train", "valid", "online")
 SORT_KEYS = ("name", "train", "valid", "online", "gap", "deviation", "hours", "status", "by", "created", "id")
@@ -90,6 +91,17 @@ class Ranking:
     everything: int
     elsewhere: int
     trashed: int
+
+
+def with_predictions(session: Session, contest_id: int, limit: int) -> Sequence[Experiment]:
+    """The newest experiments of the table that held rows out and predicted them."""
+    predicted = select(ExperimentRun.experiment_id).join(Artifact, Artifact.run_id == ExperimentRun.run_id)
+    query = select(Experiment).where(
+        Experiment.contest_id == contest_id,
+        Experiment.archived_at.is_(None),
+        Experiment.id.in_(predicted.where(Artifact.name == FILE)),
+    )
+    return session.scalars(query.order_by(Experiment.id.desc()).limit(limit)).all()
 
 
 def ranked(
