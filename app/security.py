@@ -91,11 +91,14 @@ def member(request: Request) -> Actor:
 def worker(request: Request) -> Actor:
     """A worker with its token; the local user has none."""
     if bearer(request) is None:
-        raise NotSignedIn("workers send Authorization: Bearer <worker token> (pairboard token add --scope worker)")
+        raise NotSignedIn(_("workers send Authorization: Bearer <worker token> (pairboard token add --scope worker)"))
     who = actor(request)
     if who.scope != "worker":
         raise Forbidden(
-            f"the token {who.name!r} is a member's: make a worker token (pairboard token add --scope worker)"
+            _(
+                "the token %(name)s is a member's: make a worker token (pairboard token add --scope worker)",
+                name=repr(who.name),
+            )
         )
     return who
 

@@ -12,6 +12,7 @@ from app.accounts import queries
 from app.accounts.models import Member, Token
 from app.db import clock
 from app.errors import Conflict, NotSignedIn, Refused
+from app.language import gettext as _
 
 _HASHER = PasswordHasher()
 #: verified against when the name is unknown, so that the answer takes as long as for a known one
@@ -22,11 +23,11 @@ def add_member(session: Session, name: str, password: str) -> Member:
     """A new member. Raises Refused for a short password or empty name, Conflict for a name that is taken."""
     name = name.strip()
     if not 1 <= len(name) <= 100:
-        raise Refused(f"the name {name!r} has {len(name)} characters: give 1 to 100")
+        raise Refused(_("the name %(name)s has %(count)s characters: give 1 to 100", name=repr(name), count=len(name)))
     if len(password) < 10:
-        raise Refused("the password is too short: at least 10 characters")
+        raise Refused(_("the password is too short: at least 10 characters"))
     if queries.member_by_name(session, name):
-        raise Conflict(f"there is a member {name!r} already")
+        raise Conflict(_("there is a member %(name)s already", name=repr(name)))
     member = Member(name=name, password_hash=_HASHER.hash(password), created_at=clock(session))
     session.add(member)
     session.flush()
@@ -39,9 +40,9 @@ def sign_in(session: Session, name: str, password: str) -> Member:
     try:
         _HASHER.verify(member.password_hash if member else _NOBODY, password)
     except VerificationError as error:
-        raise NotSignedIn("this name and password do not belong together") from error
+        raise NotSignedIn(_("this name and password do not belong together")) from error
     if member is None:
-        raise NotSignedIn("this name and password do not belong together")
+        raise NotSignedIn(_("this name and password do not belong together"))
     return member
 
 

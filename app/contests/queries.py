@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.contests.models import Contest, ContestFile, DataFact
 from app.errors import NotFound
+from app.language import gettext as _
 
 
 def all_contests(session: Session) -> Sequence[Contest]:
@@ -23,7 +24,7 @@ def contest(session: Session, slug: str) -> Contest:
     """The contest of this slug. Raises NotFound."""
     found = find_contest(session, slug)
     if found is None:
-        raise NotFound(f"there is no contest {slug!r}")
+        raise NotFound(_("there is no contest %(slug)s", slug=repr(slug)))
     return found
 
 
@@ -48,7 +49,7 @@ def file(session: Session, contest_id: int, file_id: int) -> ContestFile:
     """A file of this contest. Raises NotFound for another's."""
     found = session.scalar(select(ContestFile).where(ContestFile.contest_id == contest_id, ContestFile.id == file_id))
     if found is None:
-        raise NotFound(f"this contest has no file {file_id}")
+        raise NotFound(_("this contest has no file %(id)s", id=file_id))
     return found
 
 

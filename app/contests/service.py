@@ -13,6 +13,8 @@ from app.contests.models import Contest, ContestFile
 from app.contests.report import FileReport, examine
 from app.db import clock
 from app.errors import Conflict, FieldError, Refused
+from app.language import gettext as _
+from app.language import ngettext
 from app.storage import Storage, Stored
 from ml.contract.fingerprint import digest
 from ml.contract.pair_file import FileKind, PairFileLayout, sniff
@@ -46,7 +48,7 @@ def columns_of(
 ) -> Columns:
     """What a form or a program said of the columns. Raises Refused for one text column without the other."""
     if (text_column_a is None) != (text_column_b is None):
-        raise Refused("say both text columns or neither")
+        raise Refused(_("say both text columns or neither"))
     both = (text_column_a, text_column_b) if text_column_a is not None and text_column_b is not None else None
     return Columns(header, label_column, both)
 
@@ -56,16 +58,16 @@ def create_contest(session: Session, *, name: str, metric: str, slug: str = "", 
     name, slug = name.strip(), slug.strip()
     problems = []
     if not 1 <= len(name) <= 200 or not name.isprintable():
-        problems.append(FieldError("name", "give a name of 1 to 200 printable characters", name))
+        problems.append(FieldError("name", _("give a name of 1 to 200 printable characters"), name))
     if metric not in METRICS:
-        problems.append(FieldError("metric", f"choose one of {', '.join(METRICS)}", metric))
+        problems.append(FieldError("metric", _("choose one of %(names)s", names=", ".join(METRICS)), metric))
     if slug and not _SLUG.match(slug):
-        problems.append(FieldError("slug", "1 to 60 of a-z, 0-9 and -, with a letter or digit at both ends", slug))
+        problems.append(FieldError("slug", _("1 to 60 of a-z, 0-9 and -, with a letter or digit at both ends"), slug))
     if problems:
         raise Refused("; ".join(f"{item.field} {item.value!r}: {item.message}" for item in problems), problems)
     slug = slug or _slug_of(session, name)
     if queries.find_contest(session, slug):
-        message = f"there is a contest at {slug!r} already: choose another slug"
+        message = _("there is a contest at %(slug)s already: choose another slug", slug=repr(slug))
         raise Conflict(message, [FieldError("slug", message, slug)])
     contest = Contest(slug=slug, name=name, metric=metric, note=note.strip(), created_at=clock(session))
     session.add(contest)
@@ -113,19 +115,28 @@ def _refuse_bad(name: str, kind: FileKind, report: FileReport, *, skip_bad_rows:
     if report.bad_rows and (kind == "test" or not skip_bad_rows):
         first = report.bad_examples[0]
         way_out = (
-            "a test file's rows can't be left out, since predictions answer it line by line: mend the file"
+            _("a test file's rows can't be left out, since predictions answer it line by line: mend the file")
             if kind == "test"
-            else "mend the file, or say that it should be loaded without its bad rows"
+            else _("mend the file, or say that it should be loaded without its bad rows")
         )
         raise Refused(
-            f"{name} has {report.bad_rows} bad row{'s' if report.bad_rows > 1 else ''} of "
-            f"{report.rows + report.bad_rows}; "
-            f"the first is line {first.line}: {first.reason}. Nothing was loaded: {way_out}.",
+            ngettext(
+                "%(name)s has %(num)d bad row of %(rows)s; the first is line %(line)s: %(reason)s. Nothing was loaded: "
+                "%(way_out)s.",
+                "%(name)s has %(num)d bad rows of %(rows)s; the first is line %(line)s: %(reason)s. Nothing was "
+                "loaded: %(way_out)s.",
+                report.bad_rows,
+                name=name,
+                rows=report.rows + report.bad_rows,
+                line=first.line,
+                reason=first.reason,
+                way_out=way_out,
+            ),
             [FieldError(f"line {item.line}", item.reason, item.text) for item in report.bad_examples],
             report.model_dump(mode="json"),
         )
     if not report.rows:
-        raise Refused(f"{name} has no row that can be used", detail=report.model_dump(mode="json"))
+        raise Refused(_("%(name)s has no row that can be used", name=name), detail=report.model_dump(mode="json"))
 
 
 def add_file(session: Session, contest: Contest, examined: Examined) -> tuple[ContestFile, bool]:

@@ -169,21 +169,22 @@ def measure(texts: Iterable[PairRow], counts: Counter[str], *, ids: bool) -> NDA
 
 
 def parts(measures: NDArray[np.float64], *, ids: bool) -> list[tuple[str, str, str, NDArray[np.bool_]]]:
-    """Every slice: its key, by what, its name, and whether each pair is in it."""
+    """Every slice: its key, by what, its name (both in this request's language), and whether each pair is in it."""
     lengths, overlaps, rarest = measures.T
-    unit = "tokens" if ids else "characters"
+    length, overlap, rare = _("length"), _("overlap"), _("rarest token")
     short, long = np.quantile(lengths, (1 / 3, 2 / 3)).round().astype(int)
     few, many = RARE
+    shortest = _("up to %(count)s tokens", count=short) if ids else _("up to %(count)s characters", count=short)
     found = [
-        ("length", f"up to {short} {unit}", lengths <= short),
-        ("length", f"{short + 1} to {long}", (lengths > short) & (lengths <= long)),
-        ("length", f"more than {long}", lengths > long),
-        ("overlap", "under 1/3 of the tokens shared", overlaps < 1 / 3),
-        ("overlap", "1/3 to 2/3", (overlaps >= 1 / 3) & (overlaps < 2 / 3)),
-        ("overlap", "2/3 or more", overlaps >= 2 / 3),
-        ("rarest token", f"in the file {few} times or less", rarest <= few),
-        ("rarest token", f"{few + 1} to {many} times", (rarest > few) & (rarest <= many)),
-        ("rarest token", f"more than {many} times", rarest > many),
+        (length, shortest, lengths <= short),
+        (length, _("%(low)s to %(high)s", low=short + 1, high=long), (lengths > short) & (lengths <= long)),
+        (length, _("more than %(count)s", count=long), lengths > long),
+        (overlap, _("under 1/3 of the tokens shared"), overlaps < 1 / 3),
+        (overlap, _("1/3 to 2/3"), (overlaps >= 1 / 3) & (overlaps < 2 / 3)),
+        (overlap, _("2/3 or more"), overlaps >= 2 / 3),
+        (rare, _("in the file %(count)s times or less", count=few), rarest <= few),
+        (rare, _("%(low)s to %(high)s times", low=few + 1, high=many), (rarest > few) & (rarest <= many)),
+        (rare, _("more than %(count)s times", count=many), rarest > many),
     ]
     keys = (f"{by}-{number}" for by in ("length", "overlap", "rarest") for number in (1, 2, 3))
     return [(key, *part) for key, part in zip(keys, found, strict=True)]
