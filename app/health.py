@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import metrics
 from app.db import Database, clock
 from app.errors import Away
+from app.language import gettext as _
 from app.queue import Doorbell
 from app.runs import queries, queue_queries
 from app.runs.worker_service import WORKER_AWAY
@@ -77,7 +78,7 @@ def ready(request: Request) -> Alive:
         with database.reading() as session:
             queue_queries.queued_count(session)
     except SQLAlchemyError as error:
-        raise Away(f"the database can't be read ({type(error).__name__})") from error
+        raise Away(_("the database can't be read (%(error)s)", error=type(error).__name__)) from error
     return Alive()
 
 

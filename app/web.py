@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from starlette.templating import Jinja2Templates
 
 from app import language, preferences, queue
+from app.contract_words import metric_title
 from app.db import Database
 from app.language import gettext as _
 from app.schema import folder
@@ -78,6 +79,7 @@ def templates() -> Jinja2Templates:
     env.filters["duration"] = duration
     env.filters["bytes"] = in_bytes
     env.filters["plain_value"] = plain_value
+    env.filters["metric_title"] = metric_title
     env.globals["static"] = static_url
     env.globals["bokeh"] = bokeh_url
     env.globals["zip"] = zip

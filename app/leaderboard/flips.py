@@ -169,7 +169,7 @@ def measure(texts: Iterable[PairRow], counts: Counter[str], *, ids: bool) -> NDA
 
 
 def parts(measures: NDArray[np.float64], *, ids: bool) -> list[tuple[str, str, str, NDArray[np.bool_]]]:
-    """Every slice: its key, by what, its name, and whether each pair is in it."""
+    """Every slice: its key, by what, its name (both in this request's language), and whether each pair is in it."""
     lengths, overlaps, rarest = measures.T
     unit = _("tokens") if ids else _("characters")
     short, long = np.quantile(lengths, (1 / 3, 2 / 3)).round().astype(int)
