@@ -145,7 +145,7 @@ def test_no_page_is_bilingual() -> None:
     root = Path(folder("templates"))
     pages = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in root.rglob("*.html")}
     bilingual = {name for name, text in pages.items() if 'lang="zh"' in text}
-    assert bilingual <= {"contests/files.html"}  # the one that is still to be translated
+    assert bilingual == set()
 
 
 def test_a_refused_form_in_chinese(client: TestClient) -> None:

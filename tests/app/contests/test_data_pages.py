@@ -63,9 +63,10 @@ def test_the_data_page_tells_what_files_hold(client: TestClient, judged: int) ->
 
 
 def test_a_refused_file_keeps_the_page(client: TestClient, judged: int) -> None:
-    bad = client.post("/contests/oppo/files", files={"file": ("bad.tsv", b"1 2\t3\t1\n4\t5\tmaybe\n")}, data={"kind": "train"})
+    text = pair_text(20).encode() + b"4\t5\tmaybe\n"
+    bad = client.post("/contests/oppo/files", files={"file": ("bad.tsv", text)}, data={"kind": "train"})
     assert bad.status_code == 422
-    assert "1 bad row of 2; the first is line 2" in bad.text
+    assert "1 bad row of 21; the first is line 21" in bad.text
     assert "How its rows hang together" in bad.text
 
 
