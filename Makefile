@@ -9,7 +9,7 @@ PROCESSES ?= 3
 .DEFAULT_GOAL := help
 ENV_FILE ?= .env
 DRAWN = $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-.PHONY: help install demo up env test chaos chaos-short check format lint types words migrate clean
+.PHONY: help install demo up env test chaos chaos-short check format lint types words screenshots migrate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,9 @@ types: $(VENV)/installed-test ## mypy, strict, for app, worker and ml.contract
 
 words: $(VENV)/installed ## collect every message of code and templates into app/locale, to be translated there
 	@$(BIN)/python -m app.catalogues
+
+screenshots: $(VENV)/installed-test ## pictures of every page in both languages, both themes, two widths, from real runs, into screenshots/
+	@$(BIN)/python -m tests.pages.screenshots
 
 migrate: $(VENV)/installed ## bring the database of the current settings to this version
 	@$(BIN)/pairboard migrate
