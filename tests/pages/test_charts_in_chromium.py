@@ -41,7 +41,7 @@ class House:
         self.database = Database(f"sqlite:///{line.folder / 'data' / 'pairboard.db'}")
         with self.database.writing() as session:
             contest = make_contest(session)
-            make_file(session, storage_in(line.folder), contest)
+            make_file(session, storage_in(line.folder / "data"), contest)
             config = {**TINY, "pretrain": None}
             (self.ended,) = make_experiment(session, contest, "ended", ExperimentConfig.model_validate(config))[1]
             config = ExperimentConfig.model_validate({**config, "seed": 99})
