@@ -38,6 +38,6 @@ def fits(page: Page, name: str) -> None:
     if SHOTS:
         size = page.viewport_size or {"width": 0}
         page.screenshot(path=Path(SHOTS) / f"{name}-{size['width']}.png", full_page=True)
-    page.wait_for_function("document.readyState === 'complete'")
+    page.wait_for_load_state("load")
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert over <= 0, f"{name} is {over} px too wide"
