@@ -69,13 +69,13 @@ def test_a_board(page: Page, line: SetUp) -> None:
         page.get_by_label("rows with these words in name or note").fill("2")
         page.get_by_role("button", name="Filter").click()
         expect(rows).to_have_count(1)
-        expect(page.get_by_label("Search")).to_have_value("2")
+        expect(page.get_by_label("Search", exact=True)).to_have_value("2")
         page.get_by_label("rows of this status").select_option("queued")
         page.get_by_label("rows with these words in name or note").press("Enter")
-        expect(page.get_by_label("Search")).to_have_value("2 status:queued")
+        expect(page.get_by_label("Search", exact=True)).to_have_value("2 status:queued")
     else:
-        page.get_by_label("Search").fill("2 status:queued")
-        page.get_by_label("Search").press("Enter")
+        page.get_by_label("Search", exact=True).fill("2 status:queued")
+        page.get_by_label("Search", exact=True).press("Enter")
         expect(rows).to_have_count(1)
     fits(page)
 
