@@ -20,6 +20,7 @@ from starlette.templating import Jinja2Templates
 from app import language, preferences, queue
 from app.contract_words import metric_title
 from app.db import Database
+from app.experiments.note import plain
 from app.language import gettext as _
 from app.schema import folder
 from app.settings import Settings
@@ -82,6 +83,7 @@ def templates() -> Jinja2Templates:
     env.filters["metric_title"] = metric_title
     env.globals["static"] = static_url
     env.globals["bokeh"] = bokeh_url
+    env.filters["plain_note"] = plain
     env.globals["zip"] = zip
     env.globals["language"] = language.current
     env.add_extension("jinja2.ext.i18n")

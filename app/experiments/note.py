@@ -5,6 +5,7 @@ by itself tells its owner who reads), and a link leads nowhere but to http, http
 """
 
 import re
+from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -18,16 +19,30 @@ _DEEPER = 2
 
 def rendered(note: str) -> Markup:
     """The note as HTML."""
-    # breaks: a note of before, which was shown as it was typed, keeps its lines
-    reader = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
-    reader.disable("image")
-    setattr(reader, "validateLink", is_safe)  # noqa: B010 - how markdown-it-py has it replaced; typed as a method
+    reader = _reader()
     tokens = reader.parse(note)
     for token in tokens:
         _prepare(token)
         for child in token.children or ():
             _prepare(child)
     return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704 - what is not Markdown was escaped
+
+
+def _reader() -> MarkdownIt:
+    # breaks: a note of before, which was shown as it was typed, keeps its lines
+    reader = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+    reader.disable("image")
+    setattr(reader, "validateLink", is_safe)  # noqa: B010 - how markdown-it-py has it replaced; typed as a method
+    return reader
+
+
+@lru_cache(maxsize=4096)  # a table shows the same hundred notes again and again
+def plain(note: str) -> str:
+    """The note's words in one line, without the signs of Markdown."""
+    tokens = _reader().parse(note)
+    texts = [child.content for token in tokens for child in token.children or () if child.content]
+    texts += [token.content for token in tokens if token.type in {"fence", "code_block"}]
+    return " ".join(" ".join(texts).split())
 
 
 def is_safe(address: str) -> bool:

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from app.errors import Refused
 from app.experiments import service
-from app.experiments.note import rendered
+from app.experiments.note import plain, rendered
 from app.leaderboard.queries import ranked
 from tests.factories import contest_over_http, experiment_over_http, make_contest
 
@@ -136,3 +136,8 @@ def test_by_rest_and_by_form(client: TestClient) -> None:
     wrong = client.post("/experiments/1/edit", data={**typed, "verdict": "y" * 201})
     assert wrong.status_code == 422
     assert "y" * 201 in wrong.text, "what was typed is kept"
+
+
+def test_a_row_shows_a_notes_words() -> None:
+    assert plain("**tiny**: `one` layer\n\n- [x](http://a.example) <b>") == "tiny : one layer x <b>"
+    assert plain("") == ""
