@@ -138,20 +138,19 @@ def read_sentences(path: Path, layout: PairFileLayout, kind: FileKind) -> Senten
 
 def components(read: Sentences) -> Components:
     """Connected components of the rows by shared sentences; of the sentences by positive pairs."""
-    known, ends = np.unique(np.concatenate([read.a, read.b]), return_inverse=True)
-    a, b = ends[: len(read.a)], ends[len(read.a) :]
-    sizes = np.bincount(_connected(len(known), a, b)[a])
+    known, a, b = _numbered(read)
+    sizes = np.bincount(_connected(known, a, b)[a])
     sizes = np.sort(sizes[sizes > 0])[::-1]
     rows = len(a)
     giants = sizes[sizes > GIANT * rows]
     positive = read.labels == 1
-    group = _connected(len(known), a[positive], b[positive])
+    group = _connected(known, a[positive], b[positive])
     members = np.bincount(group)
     members = members[members > 1]
     contradicted = read.lines[(read.labels == 0) & (group[a] == group[b])]
     return Components(
         rows=rows,
-        sentences=len(known),
+        sentences=known,
         components=len(sizes),
         largest=int(sizes[0]) if rows else 0,
         giants=giants[:SHOWN_GIANTS].tolist(),
@@ -165,6 +164,18 @@ def components(read: Sentences) -> Components:
         contradicted_rows=len(contradicted),
         contradicted_lines=contradicted[:SHOWN_LINES].tolist(),
     )
+
+
+def component_of_rows(read: Sentences) -> Ints:
+    """The component of each row, shape (rows,), by the sentences that rows share, however far."""
+    known, a, b = _numbered(read)
+    return _connected(known, a, b)[a]
+
+
+def _numbered(read: Sentences) -> tuple[int, Ints, Ints]:
+    """How many sentences there are, and both sides of each row as numbers of sentences."""
+    known, ends = np.unique(np.concatenate([read.a, read.b]), return_inverse=True)
+    return len(known), ends[: len(read.a)], ends[len(read.a) :]
 
 
 def _connected(nodes: int, a: Ints, b: Ints) -> Ints:
