@@ -141,7 +141,9 @@ def pairs_as_csv(
     file = queries.file(session, queries.contest(session, slug).id, file_id)
     ask = browsing.Ask(int(label) if label else None, search.strip(), from_line, limit=EXPORTED)
     found = found_pairs(request, background, session, file, ask, only)
-    rows = found.rows if found else []
+    if found is None:  # an empty file would say that there are none; the page says that they are being counted
+        return RedirectResponse(f"/contests/{slug}/files/{file_id}/pairs?only={only}", 303)
+    rows = found.rows
     body = [(row.line, row.a, row.b, "" if row.label is None else row.label) for row in rows]
     return _download(write_csv(["line", "a", "b", "label"], body), f"pairs-{file_id}.csv")
 

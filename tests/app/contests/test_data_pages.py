@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app.contests import facts
 from app.contests import queries as contest_queries
 from app.db import clock
 from app.runs import queries
@@ -88,6 +89,15 @@ def test_pairs_of_a_file(client: TestClient, judged: int) -> None:
     assert {line[-1] for line in csv.text.splitlines()[1:]} == {"0"}
 
 
+def test_a_download_does_not_say_none_while_it_is_counted(
+    client: TestClient, judged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "SMALL_ROWS", 0)
+    waits = client.get("/contests/oppo/files/1/pairs.csv?only=repeats")
+    assert waits.headers["location"] == "/contests/oppo/files/1/pairs?only=repeats"
+    assert client.get("/contests/oppo/files/1/pairs.csv?only=repeats").status_code == 200, "counted after the answer"
+
+
 def test_words(client: TestClient, judged: int) -> None:
     page = client.get("/contests/oppo/words").text
     assert "lists the 2 most frequent of its 3 words" in page
@@ -107,6 +117,7 @@ def test_mistakes(client: TestClient, judged: int) -> None:
     csv = client.get(f"/experiments/{judged}/mistakes.csv").text.splitlines()
     assert csv[0].endswith("line,a,b,label,probability")
     assert len(csv) == 3
+    assert f'href="/experiments/{judged}/mistakes"' in client.get(f"/experiments/{judged}").text
     sent = client.get(f"/contests/oppo/mistakes?experiment={judged}")
     assert sent.headers["location"] == f"/experiments/{judged}/mistakes"
     assert client.get("/experiments/99/mistakes").status_code == 404
