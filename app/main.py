@@ -89,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.turns = asyncio.Semaphore(HELD_BY_REQUESTS)
     app.state.doorbell = Doorbell(settings)
     app.state.watches = Watches()
+    app.state.looked = {}
     app.state.storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)
     secret = settings.secret.get_secret_value() or secrets.token_hex(32)
     app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from app.errors import NoRoom, TooLarge
+from app.errors import NoRoom, NotFound, TooLarge
 from app.language import gettext as _
 
 CHUNK = 1 << 20
@@ -46,6 +46,16 @@ class Storage:
     def path(self, sha256: str) -> Path:
         """Where the file of this hash lies, or would."""
         return self.root / sha256[:2] / sha256
+
+    def existing(self, sha256: str, name: str) -> Path:
+        """Where the file of this hash lies. Raises NotFound, with the name that people know it by, when it is gone."""
+        path = self.path(sha256)
+        if not path.is_file():
+            told = {"file": name, "sha256": sha256[:12]}
+            raise NotFound(
+                _("%(file)s (%(sha256)s…) is recorded but no longer in the data folder: upload it again", **told)
+            )
+        return path
 
     @contextmanager
     def steady(self) -> Iterator[None]:

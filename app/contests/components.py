@@ -11,7 +11,7 @@ from ml.contract.pair_file import PairFileLayout
 
 def components_of(storage: Storage, file: ContestFile) -> Ints:
     """The component of each good row of a train file, shape (rows,): as ml.split has it."""
-    return _of(storage.path(file.sha256), PairFileLayout.model_validate(file.layout).model_dump_json())
+    return _of(storage.existing(file.sha256, file.name), PairFileLayout.model_validate(file.layout).model_dump_json())
 
 
 @lru_cache(maxsize=8)  # a file never changes: its path is its hash

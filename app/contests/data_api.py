@@ -52,7 +52,7 @@ def found_pairs(
 ) -> Found | None:
     """Pairs of a file; None while its repeats are being counted."""
     storage: Storage = request.app.state.storage
-    source = pair_file(storage.path(file.sha256), file)
+    source = pair_file(storage.existing(file.sha256, file.name), file)
     if not only:
         return browsing.browse(source, ask)
     repeats = counted(request, background, session, [Want("repeats", (file,))]).repeats(file)

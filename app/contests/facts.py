@@ -111,7 +111,7 @@ def count(database: Database, storage: Storage, wants: Sequence[Want]) -> None:
         try:
             for file in want.files:
                 if file.id not in read:
-                    source = pair_file(storage.path(file.sha256), file)
+                    source = pair_file(storage.existing(file.sha256, file.name), file)
                     read[file.id] = read_sentences(source.path, source.layout, source.kind)
             body = _counted(want, [read[file.id] for file in want.files])
         except Exception:

@@ -93,7 +93,7 @@ def flips(
             )
         )
     labels, p, q = one.labels_N[of_one], one.probabilities_N[of_one], two.probabilities_N[of_two]
-    texts, counts = _texts(storage.path(file.sha256), file, rows)
+    texts, counts = _texts(storage.existing(file.sha256, file.name), file, rows)
     right = ((p >= 0.5) == labels, (q >= 0.5) == labels)
     flipped = np.flatnonzero(right[0] != right[1])
     worst = flipped[np.argsort(-np.abs(p - q)[flipped], kind="stable")]

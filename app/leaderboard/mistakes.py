@@ -87,7 +87,7 @@ def mistakes(session: Session, storage: Storage, experiment: Experiment, ask: As
     told = predictions(session, storage, experiment)
     assert experiment.train_file_id is not None  # noqa: S101 - it has predicted
     row = contest_queries.file_by_id(session, experiment.train_file_id)
-    file = pair_file(storage.path(row.sha256), row)
+    file = pair_file(storage.existing(row.sha256, row.name), row)
     numbers, labels, found = told.rows_N, told.labels_N, told.probabilities_N
     wrong = (found >= 0.5) != labels
     sliced = _sliced(file, told) if row.rows <= SLICED_ROWS and len(numbers) else []

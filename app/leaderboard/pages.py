@@ -1,10 +1,11 @@
 """HTML: the leaderboard, its moving rows, what is done to selected ones, and its downloads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
@@ -26,6 +27,8 @@ from app.runs import fusing
 from app.runs import queries as run_queries
 from app.runs.worker_service import WORKER_AWAY
 from app.security import member
+from app.significance.api import standing_of
+from app.significance.standing import Standing
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 
@@ -47,7 +50,8 @@ class LeaderboardPage:
     that can be shown beside the scores; `total` rows were found of `everything`, `elsewhere` lie in the archive (in the
     archive: in the table), `trashed` in the trash. `told`: what became of the rows that were selected before;
     `groups`: sums of the found rows by view.group; `fields`: of the config, that they can be grouped by. `typed`: a
-    name that a view could not be saved under, for the reason `problem`; `filters`: the search by its columns."""
+    name that a view could not be saved under, for the reason `problem`; `filters`: the search by its columns.
+    `standing`: which rows can't be told apart, None before it is known."""
 
     contest: Contest
     metric: Metric
@@ -71,10 +75,11 @@ class LeaderboardPage:
     typed: str
     filters: dict[str, str]
     states: Sequence[str]
+    standing: Standing | None
 
 
 @router.get("/contests/{slug}")
-def show(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
+def show(request: Request, background: BackgroundTasks, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The comparison table. What was typed under the heads of columns becomes the search, in the address; who asks for
     nothing gets the contest's default view."""
     typed = {
@@ -89,11 +94,19 @@ def show(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Res
         default = saved_queries.default_of(session, contest_queries.contest(session, slug).id)
         if default is not None:
             return RedirectResponse(f"/contests/{slug}{_address(saved.view_of(default))}", 303)
-    return shown(request, session, slug, view)
+    return shown(request, background, session, slug, view)
 
 
 def shown(
-    request: Request, session: Session, slug: str, view: View, *, problem: str = "", typed: str = "", status: int = 200
+    request: Request,
+    background: BackgroundTasks,
+    session: Session,
+    slug: str,
+    view: View,
+    *,
+    problem: str = "",
+    typed: str = "",
+    status: int = 200,
 ) -> Response:
     """The page of this view. `problem`: why it could not be saved under the name `typed`."""
     told = request.session.pop("told", "")
@@ -102,20 +115,23 @@ def shown(
         told = " ".join(
             [told] * bool(told) + [_("Of this view something is gone: %(what)s.", what=text) for text in gone]
         )
-    context = _context(session, slug, view, told, problem=problem, typed=typed)
+    look = partial(standing_of, request, background)
+    context = _context(session, slug, view, look, told, problem=problem, typed=typed)
     return page(request, "leaderboard/page.html", context, status)
 
 
 @router.get("/contests/{slug}/rows")
-def rows(request: Request, slug: str, session: SessionDep, view: ViewDep) -> Response:
+def rows(request: Request, background: BackgroundTasks, slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The table's rows alone, for live.js."""
-    return page(request, "leaderboard/_rows.html", _context(session, slug, view, whole=False))
+    look = partial(standing_of, request, background)
+    return page(request, "leaderboard/_rows.html", _context(session, slug, view, look, whole=False))
 
 
 def _context(
     session: Session,
     slug: str,
     view: View,
+    look: Callable[[Session, int], Standing | None],
     told: str = "",
     *,
     problem: str = "",
@@ -151,6 +167,7 @@ def _context(
         typed=typed,
         filters=columns.split(view.search)[0],
         states=STATES,
+        standing=look(session, contest.id),
     )
 
 

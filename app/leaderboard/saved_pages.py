@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ router = APIRouter(dependencies=[Depends(member)])
 @router.post("/contests/{slug}/views")
 def act(
     request: Request,
+    background: BackgroundTasks,
     slug: str,
     session: SessionDep,
     view: ViewDep,
@@ -47,7 +48,7 @@ def act(
             else:
                 told = _change(session, contest, action, of, name)
     except AppError as error:
-        return shown(request, session, slug, view, problem=error.message, typed=name, status=error.status)
+        return shown(request, background, session, slug, view, problem=error.message, typed=name, status=error.status)
     request.session["told"] = told
     return RedirectResponse(f"/contests/{slug}{back.address()}", 303)
 

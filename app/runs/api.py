@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Path, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.accounts.service import digest
+from app.contests import queries as contest_queries
 from app.db import clock
 from app.errors import Forbidden, NotFound, NotSignedIn
 from app.language import gettext as _
@@ -19,9 +20,10 @@ from app.runs.jobs import job_of
 from app.runs.models import Attempt, Run
 from app.runs.placement import Placement, placement_of_run
 from app.security import bearer, member, worker
+from app.significance import standing
 from app.storage import Storage
 from app.web import SessionDep, SettingsDep, StorageDep
-from ml.contract.events import EventAnswer, EventBatch
+from ml.contract.events import EventAnswer, EventBatch, Finished
 from ml.contract.job import Job
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
@@ -142,10 +144,20 @@ def claim_run(run_id: int, body: ClaimBody, session: SessionDep, settings: Setti
 
 
 @router.post("/runs/{run_id}/events")
-def send_events(batch: EventBatch, holder: HeldDep, session: SessionDep, settings: SettingsDep) -> EventAnswer:
+def send_events(
+    request: Request,
+    batch: EventBatch,
+    holder: HeldDep,
+    session: SessionDep,
+    settings: SettingsDep,
+    background: BackgroundTasks,
+) -> EventAnswer:
     """Consecutive events, numbered from 1 per attempt; replays are ignored. The answer says go on or stop."""
     lease = timedelta(seconds=settings.lease_seconds)
     EVENT_LAG_SECONDS.observe(batch.waited_seconds)
+    if any(isinstance(event, Finished) for event in batch.events):
+        contest_id = contest_queries.file_by_id(session, holder.run.train_file_id).contest_id
+        background.add_task(standing.judge, request.app.state.database, request.app.state.storage, contest_id)
     return intake.store(session, holder.run, holder.attempt, batch, lease, clock(session))
 
 
@@ -188,13 +200,7 @@ def read_artifact(run_id: int, name: ArtifactName, session: SessionDep, storage:
 
 def stored_file(storage: Storage, sha256: str, name: str) -> FileResponse:
     """Its bytes, with their hash. Raises NotFound when they are gone."""
-    path = storage.path(sha256)
-    if not path.is_file():
-        told = {"file": name, "sha256": sha256[:12]}
-        raise NotFound(
-            _("%(file)s (%(sha256)s…) is recorded but no longer in the data folder: upload it again", **told)
-        )
-    headers = {"X-Content-SHA256": sha256}
+    path, headers = storage.existing(sha256, name), {"X-Content-SHA256": sha256}
     return FileResponse(path, media_type="application/octet-stream", filename=name, headers=headers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound
+from app.errors import NotFound, Refused
 from app.experiments.models import Experiment
 from app.language import gettext as _
 from app.runs import queries
@@ -28,7 +28,7 @@ class Predictions:
 
 
 def predictions(session: Session, storage: Storage, experiment: Experiment) -> Predictions:
-    """The experiment's valid predictions. Raises NotFound when it has none."""
+    """The experiment's valid predictions. Raises NotFound when it has none, Refused when they can't be read."""
     run = queries.final_run(session, experiment.id)
     files = {item.name: item for item in queries.artifacts_of(session, run)} if run else {}
     if FILE not in files:
@@ -40,7 +40,11 @@ def predictions(session: Session, storage: Storage, experiment: Experiment) -> P
                 file=FILE,
             )
         )
-    return _read(storage.path(files[FILE].sha256))
+    try:
+        return _read(storage.existing(files[FILE].sha256, FILE))
+    except (ValueError, IndexError) as error:
+        told = {"file": FILE, "id": experiment.id, "why": error}
+        raise Refused(_("%(file)s of experiment %(id)s can't be read: %(why)s", **told)) from error
 
 
 @lru_cache(maxsize=200)  # a file never changes: its path is its hash; of 10,000 rows it is 170 kB

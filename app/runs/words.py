@@ -100,7 +100,7 @@ def _has(word: Word, search: str) -> bool:
 def _read(storage: Storage, file: Artifact) -> _WordFile | None:
     """None for a file that is not as a pretrain writes it."""
     try:
-        return _WordFile.model_validate_json(storage.path(file.sha256).read_bytes())
+        return _WordFile.model_validate_json(storage.existing(file.sha256, file.name).read_bytes())
     except (OSError, ValidationError) as error:
         log.warning("%s of run %s can't be read: %s", WORDS, file.run_id, error)
         return None

@@ -34,23 +34,24 @@ def aucs(labels_N: NDArray[np.bool_], scores_KN: Floats, clusters_N: NDArray[np.
     ones, zeros = int(labels_N.sum()), int((~labels_N).sum())
     if not ones or not zeros:
         raise ValueError(f"{ones} positives and {zeros} negatives: an AUC needs both")
-    positive_KM, negative_KM = _placements(labels_N, scores_KN)
-    auc_K = positive_KM.mean(axis=1)
-    influence_KN = np.empty(scores_KN.shape)
-    # how much each pair moves the AUC: the mean of all of them is 0
-    influence_KN[:, labels_N] = (positive_KM - auc_K[:, None]) / ones
-    influence_KN[:, ~labels_N] = (negative_KM - auc_K[:, None]) / zeros
+    auc_K, influence_KN = np.empty(len(scores_KN)), np.empty(scores_KN.shape)
+    for row, scores_N in enumerate(scores_KN):
+        positive_M, negative_M = _placements(labels_N, scores_N)
+        auc_K[row] = auc = positive_M.mean()
+        # how much each pair moves the AUC: the mean of all of them is 0
+        influence_KN[row, labels_N] = (positive_M - auc) / ones
+        influence_KN[row, ~labels_N] = (negative_M - auc) / zeros
     if clusters_N is None:
         return Aucs(auc_K, _independent(influence_KN, labels_N))
     return Aucs(auc_K, _clustered(influence_KN, clusters_N))
 
 
-def _placements(labels_N: NDArray[np.bool_], scores_KN: Floats) -> tuple[Floats, Floats]:
+def _placements(labels_N: NDArray[np.bool_], scores_N: Floats) -> tuple[Floats, Floats]:
     """Of each positive the share of negatives below it; of each negative the share of positives above it."""
     ones, zeros = int(labels_N.sum()), int((~labels_N).sum())
-    ranks_KN: Floats = rankdata(scores_KN, axis=1)
-    of_ones: Floats = ranks_KN[:, labels_N] - rankdata(scores_KN[:, labels_N], axis=1)
-    of_zeros: Floats = ranks_KN[:, ~labels_N] - rankdata(scores_KN[:, ~labels_N], axis=1)
+    ranks_N: Floats = rankdata(scores_N)
+    of_ones: Floats = ranks_N[labels_N] - rankdata(scores_N[labels_N])
+    of_zeros: Floats = ranks_N[~labels_N] - rankdata(scores_N[~labels_N])
     return of_ones / zeros, 1 - of_zeros / ones
 
 

@@ -1,8 +1,11 @@
 """Reads of rows that were scored on the same split."""
 
-from sqlalchemy import exists, func, select
+from typing import Any
+
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from app.contests.models import Contest
 from app.experiments.models import Experiment, ExperimentField, Score
 
 #: with the train file they say which rows are held out (ml.split)
@@ -35,3 +38,34 @@ def scored_on_the_split_of(session: Session, experiment: Experiment) -> int:
             & (other.text == text),
         )
     return session.scalar(query) or 0
+
+
+def _with_valid(contest: Contest) -> Select[Any]:
+    """Rows of the table, not of the archive, with a valid score."""
+    return (
+        select(Experiment.id)
+        .join(Score, Score.experiment_id == Experiment.id)
+        .where(
+            Experiment.contest_id == contest.id,
+            Experiment.archived_at.is_(None),
+            Score.metric == contest.metric,
+            Score.split == "valid",
+            Score.latest,
+        )
+    )
+
+
+def stamp(session: Session, contest: Contest) -> str:
+    """Another one when valid scores came or rows went."""
+    columns = func.count(), func.max(Score.id), func.sum(Experiment.id)
+    found = session.execute(_with_valid(contest).with_only_columns(*columns)).one()
+    return "-".join(str(part or 0) for part in found)
+
+
+def best_valid(session: Session, contest: Contest, limit: int, higher_is_better: bool) -> tuple[int, list[Experiment]]:
+    """How many rows have a valid score, and the best of them, of the same score the older first."""
+    query = _with_valid(contest)
+    total = session.scalar(query.with_only_columns(func.count())) or 0
+    order = Score.value.desc() if higher_is_better else Score.value.asc()
+    found = session.scalars(query.with_only_columns(Experiment).order_by(order, Experiment.id).limit(limit))
+    return total, list(found)
