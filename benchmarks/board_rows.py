@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest, ContestFile
@@ -46,6 +46,15 @@ def fill(session: Session, count: int, seed: int = 0) -> Contest:
         rows = tables[table]
         for start in range(0, len(rows), 5000):
             session.execute(insert(table.__table__), rows[start : start + 5000])
+    for column, split, value in (
+        ("shown_train", "train", "value"),
+        ("shown_valid", "valid", "value"),
+        ("shown_online", "online", "value"),
+        ("shown_deviation", "valid", "deviation"),
+    ):
+        of_row = "scores.experiment_id = experiments.id AND scores.latest AND scores.metric = 'roc_auc'"
+        shown = f"SELECT {value} FROM scores WHERE {of_row} AND scores.split = '{split}'"  # noqa: S608 - ours
+        session.execute(text(f"UPDATE experiments SET {column} = ({shown})"))  # noqa: S608 - ours
     if session.get_bind().dialect.name == "postgresql":  # the ids were ours: its own begin after them
         for table in (Experiment, Run, Attempt):
             newest = select(func.max(table.id)).scalar_subquery()

@@ -31,14 +31,19 @@ class Experiment(Base):
 
     `marks`: what a reader of its scores must know (leaking, transductive), and why. `made_by`: the member or token
     that asked for it. `archived_at`: since when it is out of the table, scores and all, until it is restored.
-    `note`: Markdown. `verdict`: what came of it, in one line.
+    `note`: Markdown. `verdict`: what came of it, in one line. `shown_train` and its like: value of the latest score in
+    the contest's metric, which service.add_score keeps, for the table to be ordered, searched and summed up by.
     """
 
     __tablename__ = "experiments"
     __table_args__ = (
         CheckConstraint("origin IN ('pairboard', 'external')", name="origin_known"),
         # a row is long, for its config: what the table counts and orders by is read from here
-        Index("ix_experiments_table", "contest_id", "archived_at", "id"),
+        Index(
+            "ix_experiments_table",
+            *("contest_id", "archived_at", "id", "name", "made_by", "created_at", "origin"),
+            *("shown_train", "shown_valid", "shown_online", "shown_deviation"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -56,6 +61,10 @@ class Experiment(Base):
     unlabelled_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
     made_by: Mapped[str] = mapped_column(String(200), default="")
     archived_at: Mapped[datetime | None]
+    shown_train: Mapped[float | None] = mapped_column(Double)
+    shown_valid: Mapped[float | None] = mapped_column(Double)
+    shown_online: Mapped[float | None] = mapped_column(Double)
+    shown_deviation: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
@@ -62,8 +62,8 @@ def tags_of(session: Session, experiment_ids: Sequence[int]) -> dict[int, list[s
 
 def tags_in(session: Session, contest_id: int) -> Sequence[str]:
     """Every tag of the contest's rows, in order."""
-    of_contest = select(Experiment.id).where(Experiment.contest_id == contest_id)
-    query = select(ExperimentTag.tag).where(ExperimentTag.experiment_id.in_(of_contest))
+    of_contest = exists().where(Experiment.id == ExperimentTag.experiment_id, Experiment.contest_id == contest_id)
+    query = select(ExperimentTag.tag).where(of_contest)
     return session.scalars(query.distinct().order_by(ExperimentTag.tag)).all()
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, extract, func, literal, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, case, extract, func, literal, select
+from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
 from app.db import clock
@@ -153,35 +153,29 @@ def _count(
 def table(
     contest: Contest, asked: list[Term], *, archived: bool, ids: list[int] | None, also: Collection[str] = ()
 ) -> tuple[Select[Any], dict[str, ColumnElement[Any]]]:
-    """The ids of the rows that a search finds as a query, and its columns: those that the search needs, those asked
-    for in `also`, and no others, since each is a join with everything. For ranked, and for group_queries."""
+    """The ids of the rows that a search finds as a query, and its columns; those that are a join with everything only
+    if the search needs them or they are asked for in `also`. For ranked, and for group_queries."""
     needed = {term.name for term in asked} | set(also)
-    needed |= {"train", "valid"} if "gap" in needed else {"valid"} if "deviation" in needed else set()
     query = select(Experiment.id).where(Experiment.contest_id == contest.id)
     columns: dict[str, ColumnElement[Any]] = {
         "name": Experiment.name.expression,
         "by": Experiment.made_by.expression,
         "created": Experiment.created_at.expression,
         "id": Experiment.id.expression,
+        "train": Experiment.shown_train.expression,
+        "valid": Experiment.shown_valid.expression,
+        "online": Experiment.shown_online.expression,
+        "deviation": Experiment.shown_deviation.expression,
+        "gap": Experiment.shown_train - Experiment.shown_valid,
     }
-    for split in SPLITS:
-        if split in needed:
-            score = aliased(Score, name=f"{split}_score")
-            query = query.outerjoin(score, _is_latest(score, Experiment.id, contest.metric, split))
-            columns[split] = score.value.expression
-            if split == "valid":
-                columns["deviation"] = score.deviation.expression
     if "hours" in needed:
         spent = _seconds().subquery()
         query = query.outerjoin(spent, spent.c.experiment_id == Experiment.id)
         columns["hours"] = spent.c.seconds
-    if "gap" in needed:
-        columns["gap"] = columns["train"] - columns["valid"]
     if "status" in needed:
         unfinished = _unfinished().subquery()
         query = query.outerjoin(unfinished, unfinished.c.experiment_id == Experiment.id)
-        ended = or_(Experiment.origin == "external", exists().where(ExperimentRun.experiment_id == Experiment.id))
-        columns["status"] = func.coalesce(unfinished.c.status, case((ended, "finished"), else_="queued"))
+        columns["status"] = func.coalesce(unfinished.c.status, "finished")
     if ids is not None:
         query = query.where(Experiment.id.in_(ids))
     elif archived:
@@ -192,10 +186,6 @@ def table(
     for term in asked:
         query = query.where(condition(term, contest, columns))
     return query, columns
-
-
-def _is_latest(score: Any, experiment_id: Any, metric: str, split: str) -> ColumnElement[bool]:
-    return and_(score.experiment_id == experiment_id, score.metric == metric, score.split == split, score.latest)
 
 
 #: read as plain rows: ten times as quick as objects that a session keeps watch of
@@ -296,6 +286,8 @@ def _unfinished(ids: list[int] | None = None) -> Select[Any]:
         (any_of("running") == 1, literal("running")),
         else_=literal("queued"),
     )
+    # + 0: SQLite does not know that few of all runs are unfinished, and would look each run of each experiment up
+    run_id = Run.id + 0 if ids is None else Run.id
     query = (
         select(
             ExperimentRun.experiment_id,
@@ -303,7 +295,7 @@ def _unfinished(ids: list[int] | None = None) -> Select[Any]:
             func.max(case((Run.status == "running", Run.id))).label("running_id"),
             func.min(case((Run.status != "running", Run.id))).label("ended_badly_id"),
         )
-        .join(Run, Run.id == ExperimentRun.run_id)
+        .join(Run, run_id == ExperimentRun.run_id)
         .where(Run.status.in_(("failed", "cancelled", "running", "queued")))
         .group_by(ExperimentRun.experiment_id)
     )

@@ -42,30 +42,19 @@ def scored_on_the_split_of(session: Session, experiment: Experiment) -> int:
 
 def _with_valid(contest: Contest) -> Select[Any]:
     """Rows of the table, not of the archive, with a valid score."""
-    return (
-        select(Experiment.id)
-        .join(Score, Score.experiment_id == Experiment.id)
-        .where(
-            Experiment.contest_id == contest.id,
-            Experiment.archived_at.is_(None),
-            Score.metric == contest.metric,
-            Score.split == "valid",
-            Score.latest,
-        )
-    )
+    of_table = Experiment.contest_id == contest.id, Experiment.archived_at.is_(None)
+    return select(Experiment).where(*of_table, Experiment.shown_valid.is_not(None))
 
 
 def stamp(session: Session, contest: Contest) -> str:
     """Another one when valid scores came or rows went."""
-    columns = func.count(), func.max(Score.id), func.sum(Experiment.id)
-    found = session.execute(_with_valid(contest).with_only_columns(*columns)).one()
-    return "-".join(str(part or 0) for part in found)
+    columns = func.count(), func.sum(Experiment.id), func.sum(Experiment.shown_valid)
+    return "/".join(str(part or 0) for part in session.execute(_with_valid(contest).with_only_columns(*columns)).one())
 
 
 def best_valid(session: Session, contest: Contest, limit: int, higher_is_better: bool) -> tuple[int, list[Experiment]]:
     """How many rows have a valid score, and the best of them, of the same score the older first."""
     query = _with_valid(contest)
     total = session.scalar(query.with_only_columns(func.count())) or 0
-    order = Score.value.desc() if higher_is_better else Score.value.asc()
-    found = session.scalars(query.with_only_columns(Experiment).order_by(order, Experiment.id).limit(limit))
-    return total, list(found)
+    order = Experiment.shown_valid.desc() if higher_is_better else Experiment.shown_valid.asc()
+    return total, list(session.scalars(query.order_by(order, Experiment.id).limit(limit)))

@@ -3,8 +3,10 @@
 import csv
 import io
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
@@ -20,7 +22,19 @@ from app.leaderboard.search import Term, terms
 from app.leaderboard.table_text import read_tables, write_latex
 from app.leaderboard.view import View
 from app.runs.models import Attempt
-from tests.factories import TINY, contest_over_http, experiment_over_http, make_contest
+from app.submissions.service import OnlineScore, post_online_score
+from ml.contract.events import Scored
+from ml.contract.experiment import ExperimentConfig
+from ml.contract.scores import Scores
+from tests.factories import (
+    TINY,
+    contest_over_http,
+    experiment_over_http,
+    make_contest,
+    make_experiment,
+    make_file,
+    storage_in,
+)
 
 TABLE = """
 | experiment | train | valid | online |
@@ -273,3 +287,27 @@ def test_the_deviation_of_folds_and_the_hours_order_the_table(client: TestClient
     rows = csv.DictReader(io.StringIO(client.get("/contests/oppo/leaderboard.csv?sort=id").text.lstrip("\ufeff")))
     found = [float(row["folds deviation"] or -1) for row in rows]
     assert found == pytest.approx([0.1, 0.01, -1, -1])
+
+
+def test_what_the_table_is_ordered_by_is_what_it_shows(session: Session, tmp_path: Path) -> None:
+    """Columns of the experiment's row follow its latest scores, in the contest's metric, whoever wrote them."""
+    storage, contest = storage_in(tmp_path), make_contest(session)
+    make_file(session, storage, contest)
+    row, (run,) = make_experiment(session, contest, "one", ExperimentConfig.model_validate({**TINY, "pretrain": None}))
+    scores = Scores(roc_auc=0.8, accuracy=0.7, f1=0.6, log_loss=0.5)
+    members = tuple(scores.model_copy(update={"roc_auc": value}) for value in (0.79, 0.82))
+    experiments.record_run_scores(session, row.id, run.id, Scored(split="train", rows=9, scores=scores))
+    experiments.record_run_scores(
+        session, row.id, run.id, Scored(split="valid", rows=9, scores=scores, members=members)
+    )
+    for value in (0.71, 0.705):
+        post_online_score(session, row, OnlineScore(value))
+    again = scores.model_copy(update={"roc_auc": 0.75})
+    experiments.record_run_scores(session, row.id, run.id, Scored(split="train", rows=9, scores=again))
+    session.expire_all()
+    (shown,) = ranked(session, contest).rows
+    assert (row.shown_train, row.shown_valid, row.shown_online) == (0.75, 0.8, 0.705)
+    assert shown.train and shown.valid
+    assert shown.online
+    assert (shown.train.value, shown.valid.value, shown.online.value) == (0.75, 0.8, 0.705)
+    assert row.shown_deviation == pytest.approx(np.std([0.79, 0.82], ddof=1))
