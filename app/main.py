@@ -53,6 +53,7 @@ from app.search import pages as search_pages
 from app.settings import Settings, load
 from app.significance import api as significance_api
 from app.storage import Storage
+from app.submissions import format_api, format_pages
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
 
@@ -139,6 +140,7 @@ def _routes(app: FastAPI) -> None:
         log_api,
         job_api,
         upload_api,
+        format_api,
         queue_api,
         worker_api,
     )
@@ -155,7 +157,7 @@ def _routes(app: FastAPI) -> None:
         edit_pages,
     )
     board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages)
-    for pages in (*first, run_pages, curve_pages, log_pages, *board):
+    for pages in (*first, run_pages, curve_pages, log_pages, format_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")
