@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import AppError, FieldError, Refused
+from app.language import N_
 from app.language import gettext as _
 from app.sealed.scoring import score
 from app.settings import Settings
@@ -27,6 +28,8 @@ Labels = NDArray[np.int8]
 #: of each label, so that both parts have both
 FEWEST_OF_A_LABEL = 2
 _CHUNK = 1 << 20
+#: words of messages
+STATES = (N_("missing"), N_("damaged"))
 
 
 @dataclass(frozen=True, repr=False)  # or a traceback that shows values would show them

@@ -239,11 +239,11 @@ def _typed(state: State | None) -> dict[str, str]:
 
 
 def _when(state: State | None) -> dict[str, str]:
-    """Moments of the rules as people of the contest's zone say them."""
+    """Moments of the rules as people of the contest's zone say them; empty where there is none."""
     if state is None:
         return {}
     moments = {"opens": state.terms.opens_at, "closes": state.terms.closes_at, "next_day": state.next_day_at}
-    return {name: local(moment, state.terms.time_zone) for name, moment in moments.items() if moment is not None}
+    return {name: local(moment, state.terms.time_zone) if moment else "" for name, moment in moments.items()}
 
 
 def _terms(typed: dict[str, str]) -> dict[str, Any]:
