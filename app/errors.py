@@ -64,6 +64,12 @@ class TooLarge(AppError):
     status = 413
 
 
+class TooMany(AppError):
+    """More than is taken in a while: the message says when to come back. 429."""
+
+    status = 429
+
+
 class NoRoom(AppError):
     """The disk does not take it: a program tries again later. 507."""
 

@@ -48,11 +48,16 @@ from app.runs import api as run_api
 from app.runs import curve_api, curve_pages, job_api, log_api, log_pages, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
 from app.runs.sweeper import Sweeper
+from app.sealed import answers as sealed_answers
+from app.sealed import api as sealed_api
+from app.sealed import pages as sealed_pages
+from app.sealed.scorer import Scorer
 from app.search import api as search_api
 from app.search import pages as search_pages
 from app.settings import Settings, load
 from app.significance import api as significance_api
 from app.storage import Storage
+from app.submissions import format_api, format_pages
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
 
@@ -71,8 +76,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.storage.forget_torn()
         sweeper = Sweeper(settings, database, app.state.doorbell, app.state.storage)
+        scorer = Scorer(database, app.state.storage, sealed_answers.folder_of(settings), every_s=settings.sweep_seconds)
         sweeper.start()
+        scorer.start()
         yield
+        scorer.stop()
         sweeper.stop()
         database.dispose()
 
@@ -140,6 +148,8 @@ def _routes(app: FastAPI) -> None:
         log_api,
         job_api,
         upload_api,
+        format_api,
+        sealed_api,
         queue_api,
         worker_api,
     )
@@ -156,7 +166,7 @@ def _routes(app: FastAPI) -> None:
         edit_pages,
     )
     board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages)
-    for pages in (*first, run_pages, curve_pages, log_pages, *board):
+    for pages in (*first, run_pages, curve_pages, log_pages, format_pages, sealed_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")

@@ -10,7 +10,8 @@ from app.db import Base, BigKey
 
 
 class Contest(Base):
-    """A contest: a name, the metric it ranks by, and files."""
+    """A contest: a name, the metric it ranks by, and files. `submission_format`: the form of prediction files
+    (submissions/format.py); null: the commonest."""
 
     __tablename__ = "contests"
 
@@ -19,6 +20,7 @@ class Contest(Base):
     name: Mapped[str] = mapped_column(String(200))
     metric: Mapped[str] = mapped_column(String(20))
     note: Mapped[str] = mapped_column(Text, default="")
+    submission_format: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
 
 

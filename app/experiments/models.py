@@ -23,7 +23,7 @@ from app.language import N_
 
 #: words of rows that pages show: splits, and where a score comes from
 SPLITS = (N_("train"), N_("valid"), N_("online"))
-SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"))
+SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"), N_("sealed"))
 
 
 class Experiment(Base):

@@ -27,11 +27,11 @@ from app.runs.models import Artifact, Run
 from app.runs.reproduce import Recipe, recipes
 from app.security import CHARTS_CSP, Actor, member
 from app.submissions import service as submissions
+from app.submissions.writing import PREDICTIONS_OF_TEST, Told, told_of
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
-PREDICTIONS_OF_TEST = "test_predictions.tsv"
 #: words of rows that the page shows, beside those of models.py: kinds of files, units of tokens
 WORDS = (N_("test"), N_("unlabelled"), N_("ids"), N_("characters"), N_("words"))
 CHARTS = {"Content-Security-Policy": CHARTS_CSP}
@@ -48,7 +48,8 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class ExperimentPage:
-    """experiments/page.html. `scores`: those of runs; `submitted`: what the contest answered, the newest first."""
+    """experiments/page.html. `scores`: those of runs; `submitted`: what the contest answered, the newest first;
+    `to_send`: the predictions in the form of the contest, None until there are any."""
 
     contest: Contest
     metric: Metric
@@ -61,6 +62,7 @@ class ExperimentPage:
     scores: list[Score]
     submitted: list[Score]
     predictions: list[PredictionFile]
+    to_send: Told | None
     recipes: list[Recipe]
     signed_in_only: bool
     cursor: str
@@ -106,6 +108,7 @@ def _page(
         scores=[score for score in scores if score.split != "online"],
         submitted=[score for score in reversed(scores) if score.split == "online"],
         predictions=_predictions(view.runs),
+        to_send=told_of(session, request.app.state.storage, experiment),
         recipes=recipes(session, runs, f"{url.scheme}://{url.netloc}", signed_in=not settings.on_loopback),
         signed_in_only=not settings.on_loopback,
         cursor=stream_service.cursor_text(seen) if view.row.active else "",

@@ -17,7 +17,7 @@ from pathlib import Path
 from app import migrating, schema
 from app.db import Database
 from app.errors import AppError
-from app.keeping import manifest, postgres, sqlite
+from app.keeping import manifest, postgres, sealed, sqlite
 from app.keeping.manifest import Manifest
 from app.keeping.queries import Contents
 from app.settings import Settings
@@ -69,6 +69,7 @@ def make(settings: Settings, storage: Storage, folder: Path) -> Made:
                 rows=contents.rows,
                 files=contents.files,
                 missing=copied.missing,
+                sealed=sealed.copy_to(settings, making),
             )
             (making / manifest.NAME).write_text(made.model_dump_json(indent=1))
             return Made(_name(making, folder), made, copied)
@@ -78,7 +79,7 @@ def make(settings: Settings, storage: Storage, folder: Path) -> Made:
 
 def _name(making: Path, folder: Path) -> Path:
     """Everything is on disk before the name says that it is whole."""
-    for path in making.iterdir():
+    for path in making.rglob("*"):
         migrating.sync(path)
     migrating.sync(making)
     target, number = folder / making.name.removeprefix(manifest.MAKING), 1

@@ -1,7 +1,8 @@
 """What lies in a backup folder, and how it is told whole from half.
 
     FOLDER/files/ab/abcdef...        every file by its hash, once, shared by all backups of the folder
-    FOLDER/2026-11-26T05-24-15Z/     one backup: the database (database.sqlite or database.dump) and manifest.json
+    FOLDER/2026-11-26T05-24-15Z/     one backup: the database (database.sqlite or database.dump) and manifest.json,
+                                     and in sealed/ the answers of sealed contests, if there are any
 
 The manifest is written last, in a folder of another name that is renamed when all is on disk.
 """
@@ -22,7 +23,8 @@ MAKING = ".making-"
 
 class Manifest(BaseModel):
     """`files` are the hashes that the database's rows name, with their sizes; `missing` those of them that storage
-    itself had lost before, and why they could not be copied; `rows` how many there are of a few tables."""
+    itself had lost before, and why they could not be copied; `rows` how many there are of a few tables; `sealed` the
+    files of sealed answers by their name, with their hashes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,6 +39,7 @@ class Manifest(BaseModel):
     rows: dict[str, int]
     files: dict[str, int]
     missing: dict[str, str]
+    sealed: dict[str, str] = {}
 
     @property
     def copied(self) -> dict[str, int]:

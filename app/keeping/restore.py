@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from app import schema
 from app.db import Database
 from app.errors import AppError, NoRoom
-from app.keeping import manifest, postgres, sqlite
+from app.keeping import manifest, postgres, sealed, sqlite
 from app.keeping.backup import Copied, Damaged, copy_file, sha256_of
 from app.keeping.manifest import Manifest
 from app.runs import worker_service
@@ -53,6 +53,7 @@ def check(backup: Path) -> Manifest:
             wrong.append(f"{path} is missing or not whole")
         elif sha256_of(path) != sha256:
             wrong.append(f"{path} is damaged: delete it, and the next backup copies it anew")
+    wrong += sealed.wrong_in(backup, told)
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise AppError(f"{len(wrong)} parts of the backup are not right: {'; '.join(wrong[:5])}{more}")
@@ -77,6 +78,7 @@ def restore(settings: Settings, storage: Storage, backup: Path, *, force: bool) 
                 f"{files.path(sha256)} changed while it was read: nothing of the database was touched"
             ) from error
         copied.files, copied.size, copied.there = copied.files + new, copied.size + new * size, copied.there + (not new)
+    sealed.bring(settings, backup, told)
     name = f"before_restore_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     bring = _bring_sqlite if told.database == "sqlite" else _bring_postgres
     set_aside, returned = bring(settings, backup, told, name)

@@ -15,7 +15,7 @@ from app.pydantic_words import MESSAGES
 from app.schema import folder
 from ml.contract.events import Failed
 from tests.app.test_pages import END, EVENTS, Carry, carry
-from tests.factories import TINY, contest_over_http, experiment_over_http
+from tests.factories import TINY, contest_over_http, experiment_over_http, pair_text
 
 __all__ = ["carry"]  # a fixture
 
@@ -30,6 +30,7 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 #: with experiments that wait (1), are trained (2), finished (3) and failed (4)
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
+    *("/contests/oppo/format", "/contests/oppo/sealed", "/contests/oppo/sealed?everyone=true"),
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
     *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
 )
@@ -94,13 +95,24 @@ def test_pages_of_every_state_in_chinese(client: TestClient, carry: Carry) -> No
         found = experiment_over_http(client, name="一", config={**TINY, "pretrain": None, "seed": seed})
         if events is not None:
             carry(found["runs"][0]["id"], events)
-    left = {}
+    left = {"/contests/oppo/sealed": english_in(client.get("/contests/oppo/sealed", headers=ZH).text)}
+    assert left.pop("/contests/oppo/sealed") == [], "without answers it asks for them"
+    seal(client)
     for path in STATES:
         answer = client.get(path, headers=ZH)
         assert answer.status_code == 200, path
         if english := english_in(STORED.sub("", answer.text)):
             left[path] = english
     assert left == {}
+
+
+def seal(client: TestClient) -> None:
+    """With a file that was scored and some that were refused."""
+    url = "/api/v1/contests/oppo/sealed"
+    sealed = client.post(url, files={"answers": ("answers.tsv", pair_text(60).encode())})
+    assert sealed.status_code == 201, sealed.text
+    for content in (b"0.5\n0.7\n" * 30, b"x\n", b"0.5\n", b"1,5\n"):
+        client.post(f"{url}/uploads", files={"file": ("m.tsv", content)}, headers=ZH)
 
 
 @pytest.mark.parametrize(

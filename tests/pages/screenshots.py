@@ -26,6 +26,8 @@ PAGES = {
     "words": "/contests/oppo/words",
     "mistakes": "/experiments/1/mistakes",
     "trash": "/contests/oppo/trash",
+    "format": "/contests/oppo/format",
+    "sealed": "/contests/oppo/sealed?everyone=true",
     "numbers": "/curves?run=2&series=loss",
     "form": "/experiments/new?contest=oppo",
     "clone": "/experiments/new?contest=oppo&clone=1",
@@ -53,6 +55,10 @@ def filled(line: SetUp) -> None:
         body = {"name": name, "note": "**tiny**: one layer", "config": {**TINY, "seed": seed}}
         made = line.http.post("/api/v1/contests/oppo/experiments", json=body).raise_for_status().json()
         line.finished(made["id"])
+    sealed = "/api/v1/contests/oppo/sealed"
+    line.http.post(sealed, files={"answers": ("answers.tsv", pair_text(300).encode())}).raise_for_status()
+    file = line.http.get("/api/v1/experiments/2/submission-file").content
+    line.http.post(f"{sealed}/uploads", files={"file": ("predictions.tsv", file)}).raise_for_status()
     score = {"value": 0.8778, "note": "board A"}
     line.http.post("/api/v1/experiments/1/online-scores", json=score).raise_for_status()
     line.stop("worker")

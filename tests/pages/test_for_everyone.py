@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 from app.contests import queries
 from app.experiments import service as experiments
 from ml.contract.experiment import ExperimentConfig
-from tests.factories import TINY, make_experiment
+from tests.factories import TINY, make_experiment, pair_text
 from tests.pages.conftest import fits, opened
 from tests.pages.test_charts_in_chromium import House
-from tests.processes import set_up
+from tests.processes import SetUp, set_up
 
 WIDE, NARROW = (1280, 900), (360, 780)
 RULES = {
@@ -31,6 +31,9 @@ PAGES = (
     "/contests/oppo/files/1/pairs",
     "/contests/oppo/words",
     "/contests/oppo/trash",
+    "/contests/oppo/format",
+    "/contests/oppo/sealed?everyone=true",
+    "/contests/bare/sealed",
     "/runs/1/log",
     "/curves?run=1&series=loss",
     "/contests/oppo/compare?ids=1,2",
@@ -60,8 +63,23 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             old, _ = make_experiment(session, contest, "old", ExperimentConfig.model_validate({**TINY, "seed": 5}))
             experiments.archive(session, old)
             make_experiment(session, contest, "waits", ExperimentConfig.model_validate({**TINY, "seed": 6}))
+        sealed_contest(line)
         yield made
         made.database.dispose()
+
+
+def sealed_contest(line: SetUp) -> None:
+    """Answers are sealed in one contest, with a file that was scored and one that was refused; the other has none."""
+    line.http.post("/api/v1/contests", json={"name": "Bare", "slug": "bare"}).raise_for_status()
+    for slug in ("oppo", "bare"):
+        test = {"file": ("test.tsv", pair_text(20, label=False).encode())}
+        line.http.post(f"/api/v1/contests/{slug}/files", files=test, data={"kind": "test"}).raise_for_status()
+    sealed = "/api/v1/contests/oppo/sealed"
+    answers = {"answers": ("answers.tsv", pair_text(20).encode())}
+    line.http.post(sealed, files=answers, data={"closes_at": "2099-01-01T00:00:00Z"}).raise_for_status()
+    for number, content in enumerate((b"0.5\n0.7\n" * 10, b"0.5\nx\n")):
+        sent = line.http.post(f"{sealed}/uploads", files={"file": (f"{number}.tsv", content)}, data={"remark": "try"})
+        assert sent.status_code == (201, 422)[number], sent.text
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

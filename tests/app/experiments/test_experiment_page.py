@@ -102,8 +102,9 @@ def test_what_can_be_sent_and_who_sent_what(house: House) -> None:
         house.finish(run, test_predictions=b"0.%d\n" % run)
     page = house.page()
     assert page.count("Download the predictions for the contest") == 1
+    assert '<a class="button" href="/api/v1/experiments/1/submission-file" download>' in page
     last = f"/api/v1/runs/{house.runs[-1]}/artifacts/test_predictions.tsv"
-    assert f'<a class="button" href="{last}" download>' in page
+    assert f'<a href="{last}" download>test_predictions.tsv</a> as the run wrote it' in page
     assert house.client.get(last).content == b"0.%d\n" % house.runs[-1]
     assert "No online score yet" in page
     for value, note in (("0.81", "board A"), ("0.82", "<b>")):

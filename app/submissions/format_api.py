@@ -1,0 +1,50 @@
+"""REST: the form in which a contest wants its prediction files, and an experiment's file in it."""
+
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+
+from app.contests import queries
+from app.experiments import queries as experiment_queries
+from app.security import member
+from app.submissions import format as formats
+from app.submissions.format import SubmissionFormat
+from app.submissions.sample import sample_of
+from app.submissions.writing import file_of
+from app.web import SessionDep, StorageDep
+
+router = APIRouter(prefix="/api/v1", tags=["submissions"], dependencies=[Depends(member)])
+
+
+@router.get("/contests/{slug}/submission-format")
+def read_format(slug: str, session: SessionDep) -> SubmissionFormat:
+    """How prediction files of this contest are written and read."""
+    return formats.format_of(queries.contest(session, slug))
+
+
+@router.put("/contests/{slug}/submission-format")
+def set_format(slug: str, body: dict[str, Any], session: SessionDep) -> SubmissionFormat:
+    """Set it; what is left out is as usual: one number a line, in the order of the test file."""
+    form = formats.checked(body)
+    formats.set_format(session, queries.contest(session, slug), form)
+    return form
+
+
+@router.post("/contests/{slug}/submission-format/preview")
+def preview_format(slug: str, body: dict[str, Any], session: SessionDep, storage: StorageDep) -> dict[str, Any]:
+    """The first lines of a file in this form, with made-up probabilities; nothing is changed."""
+    return asdict(sample_of(session, storage, queries.contest(session, slug), formats.checked(body)))
+
+
+@router.get("/experiments/{experiment_id}/submission-file", response_class=Response)
+def read_submission_file(experiment_id: int, session: SessionDep, storage: StorageDep) -> Response:
+    """An experiment's predictions of the test file as its contest wants them. Always the same bytes; X-Content-SHA256
+    is their hash."""
+    made = file_of(session, storage, experiment_queries.experiment(session, experiment_id))
+    named = f"attachment; filename*=utf-8''{quote(made.name)}"
+    headers = {"X-Content-SHA256": made.sha256, "Content-Disposition": named}
+    kind = "application/zip" if made.name.endswith(".zip") else "text/plain; charset=utf-8"
+    return Response(made.content, media_type=kind, headers=headers)
