@@ -1,4 +1,4 @@
-"""`python -m ml.audit`: reads an AuditAsk as JSON on stdin, writes the AuditAnswer as JSON on stdout. Never loads torch.
+"""`python -m ml.audit`: an AuditAsk as JSON on stdin, the AuditAnswer as JSON on stdout. Never loads torch.
 
 Started by the app for a page, REST and `pairboard audit`; a run audits its own split (split_audit).
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.augment import augment
+from ml.contract.collector import collector_rests
 from ml.contract.leaks import AuditAnswer, AuditAsk, AuditFile, LeakReport
 from ml.contract.pair_file import BadRow, FileKind, read_rows
 from ml.errors import RunError
@@ -21,7 +22,8 @@ from ml.split import Split, make_split
 
 def main() -> int:
     """One question, one answer; a crash is a traceback on stderr and code 1."""
-    print(answer(AuditAsk.model_validate_json(sys.stdin.read())).model_dump_json())
+    with collector_rests():
+        sys.stdout.write(answer(AuditAsk.model_validate_json(sys.stdin.read())).model_dump_json() + "\n")
     return 0
 
 

@@ -76,24 +76,31 @@ def _p(one: tuple[float, float], other: tuple[float, float]) -> float:
 def _vocabulary(tokens: Tokens, one: Portion, other: Portion, between: Between) -> Drift:
     """Tokens of the other part that the first does not have, beside those that only one component of the first has:
     Good and Turing's estimate of what another sample of its kind would show, component by component."""
-    flat, owner = _occurrences(tokens, one)
     size = int(tokens.flat_T.max(initial=0)) + 1
+    flat, owner, weight = _occurrences(tokens, one)
     low, high = np.full(size, np.iinfo(np.int64).max), np.full(size, -1, np.int64)
     np.minimum.at(low, flat, owner)
     np.maximum.at(high, flat, owner)
-    expected = float(np.mean(low[flat] == high[flat])) if len(flat) else 0.0
-    seen, _owner = _occurrences(tokens, other)
-    found = float(np.mean(high[seen] < 0)) if len(seen) else 0.0
+    expected = _share(low[flat] == high[flat], weight)
+    seen, _owner, weight = _occurrences(tokens, other)
+    found = _share(high[seen] < 0, weight)
     return _drift("vocabulary", between, [expected, found], found - expected, None, LIMITS.vocabulary_excess)
 
 
-def _occurrences(tokens: Tokens, part: Portion) -> tuple[Ints, Ints]:
-    """Every token of a part, and the component it stands in."""
+def _share(which: npt.NDArray[np.bool_], weight: Ints) -> float:
+    return float(weight[which].sum() / weight.sum()) if len(weight) else 0.0
+
+
+def _occurrences(tokens: Tokens, part: Portion) -> tuple[Ints, Ints, Ints]:
+    """Every token of a part's sentences, the component it stands in, and how often the part has that sentence. (One that
+    is written in two ways may stand in two components: the first counts.)"""
     stands = np.concatenate([part.a, part.b])
-    lengths = tokens.lengths_S[stands]
+    sentences, first, times = np.unique(stands, return_index=True, return_counts=True)
+    lengths = tokens.lengths_S[sentences]
     starts = np.cumsum(lengths) - lengths
-    places = np.arange(int(lengths.sum())) + np.repeat(tokens.offsets[stands] - starts, lengths)
-    return tokens.flat_T[places].astype(np.int64), np.repeat(np.tile(part.component_N, 2), lengths)
+    places = np.arange(int(lengths.sum())) + np.repeat(tokens.offsets[sentences] - starts, lengths)
+    owner = part.component_N[first % len(part.a)]
+    return tokens.flat_T[places].astype(np.int64), np.repeat(owner, lengths), np.repeat(times, lengths)
 
 
 def _drift(name: str, between: Between, values: list[float], effect: float, p: float | None, limit: float) -> Drift:

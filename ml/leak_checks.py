@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ml.near_duplicates import twins
-from ml.sentence_numbers import Ints, Numbered, tokens_of
+from ml.sentence_numbers import Ints, Numbered, Tokens
 
 Flags = npt.NDArray[np.bool_]
 NONE = np.empty(0, np.int64)
@@ -58,11 +58,11 @@ def _repeated(name: str, keys: Ints, wanted: Ints, train: Sides, valid: Sides, s
     return Found(name, new, rows_N[new], int(alike.sum()))
 
 
-def near(train: Sides, valid: Sides, numbers: Numbered) -> Found:
-    """Pairs that nearly stand in both, and do not stand in both."""
+def near(train: Sides, valid: Sides, numbers: Numbered, tokens: Tokens) -> Found:
+    """Pairs that nearly stand in both, and do not stand in both. `tokens`: of the normalised sentences."""
     normal_of = numbers.normal_of
     found = twins(
-        tokens_of(numbers.texts, ids=numbers.ids),
+        tokens,
         (normal_of[train.a], normal_of[train.b]),
         (normal_of[valid.a], normal_of[valid.b]),
     )

@@ -15,7 +15,7 @@ from ml.drift import Portion, drifts
 from ml.leak_checks import Found, Sides
 from ml.leak_limits import LIMITS
 from ml.pairs import Pairs
-from ml.sentence_numbers import Ints, Numbered, numbered, tokens_of
+from ml.sentence_numbers import Ints, Numbered, Tokens, numbered, tokens_of
 
 SHOWN = 20
 LONGEST_TEXT = 200
@@ -41,10 +41,11 @@ def audit(train: Part, valid: Part, test: Part | None = None, *, train_rows: int
     parts = [train, valid, *([test] if test is not None else [])]
     numbers = numbered([part.pairs for part in parts])
     sides = [Sides(a, b, part.pairs.labels_N) for (a, b), part in zip(numbers.sides, parts, strict=True)]
-    judged = [_judged(found, parts) for found in _found(sides, numbers)]
+    tokens = tokens_of(numbers.texts, ids=numbers.ids)
+    judged = [_judged(found, parts) for found in _found(sides, numbers, tokens)]
     if test is not None:
         judged += [_judged(found, parts) for found in _of_test(sides[0], sides[2], numbers)]
-    moved = _drifts(sides, numbers)
+    moved = _drifts(sides, numbers, tokens)
     return LeakReport(
         verdict=worst([item.level for item in (*judged, *moved)]),
         train_rows=len(train.pairs) if train_rows is None else train_rows,
@@ -57,14 +58,14 @@ def audit(train: Part, valid: Part, test: Part | None = None, *, train_rows: int
     )
 
 
-def _found(sides: list[Sides], numbers: Numbered) -> list[Found]:
+def _found(sides: list[Sides], numbers: Numbered, tokens: Tokens) -> list[Found]:
     train, valid = sides[:2]
     repeated = list(checks.duplicates(train, valid, numbers))
     standing = np.concatenate([found.rows for found in repeated])
     implied, denied, inside = checks.closure(train, valid, numbers.count, standing)
     return [
         *repeated,
-        checks.near(train, valid, numbers),
+        checks.near(train, valid, numbers, tokens),
         checks.sentences("sentences", train, valid, numbers.count),
         checks.components(train, valid, numbers.count),
         implied,
@@ -140,8 +141,7 @@ def _example(part: Part, row: int, train: Part, behind: int) -> Example:
     )
 
 
-def _drifts(sides: list[Sides], numbers: Numbered) -> list[Drift]:
-    tokens = tokens_of(numbers.texts, ids=numbers.ids)
+def _drifts(sides: list[Sides], numbers: Numbered, tokens: Tokens) -> list[Drift]:
     portions = [_portion(part, numbers) for part in sides]
     found = drifts(tokens, portions[0], portions[1], "train and valid", judged=True)
     if len(portions) > 2:

@@ -21,7 +21,7 @@ REPORT = "leaks.json"
 _ORDER: dict[str, int] = {"info": 0, "clean": 0, "suspicious": 1, "leaking": 2}
 VERDICTS: dict[Verdict, str] = {
     "clean": "nothing of the valid part was found in what training reads",
-    "suspicious": "a little of the valid part stands in what training reads, or both differ more than chance makes them",
+    "suspicious": "a little of the valid part stands in what training reads, or both differ more than by chance",
     "leaking": "so much of the valid part stands in what training reads that the valid score flatters",
 }
 #: check -> its title, and what it counts
