@@ -92,8 +92,8 @@ def _share(which: npt.NDArray[np.bool_], weight: Ints) -> float:
 
 
 def _occurrences(tokens: Tokens, part: Portion) -> tuple[Ints, Ints, Ints]:
-    """Every token of a part's sentences, the component it stands in, and how often the part has that sentence. (One that
-    is written in two ways may stand in two components: the first counts.)"""
+    """Every token of a part's sentences, the component it stands in, and how often the part has that sentence. (One
+    that is written in two ways may stand in two components: the first counts.)"""
     stands = np.concatenate([part.a, part.b])
     sentences, first, times = np.unique(stands, return_index=True, return_counts=True)
     lengths = tokens.lengths_S[sentences]

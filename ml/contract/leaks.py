@@ -3,7 +3,7 @@
 The titles and meanings stand here in English; a page says them in its reader's language (app/contract_words.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -111,6 +111,7 @@ class Check(Strict):
 #: what `second` of a check counts
 SECONDS: dict[str, str] = {
     "sentences": "with both sentences",
+    "test_sentences": "with both sentences",
     "near": "with the label of the twin",
     "components": "components",
     "closure": "implied rightly",
@@ -155,18 +156,23 @@ class AuditFile(Strict):
     layout: PairFileLayout
 
 
-class AuditAsk(Strict):
-    """What to audit: the split that `data` makes of `train` (one held-out part, or number `fold` of its folds), after
-    `augment` made more rows of what is trained on (or of the whole file, if that comes before the split) with `seed`;
-    or, with `valid`, two files as a person divided them."""
+class AuditSettings(Strict):
+    """How a file is divided: what `data` holds out (one part, or number `fold` of its folds), and what `augment` makes
+    of the rest (or of the whole file, if that comes before the split) with `seed`."""
 
-    train: AuditFile
-    valid: AuditFile | None = None
-    test: AuditFile | None = None
     data: DataConfig = Field(default_factory=DataConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     seed: int = Field(42, ge=0, le=2**31 - 1)
     fold: int = Field(0, ge=0)
+
+
+class AuditAsk(AuditSettings):
+    """What to audit: the split of `train`; or, with `valid`, two files as a person divided them, whatever the
+    settings."""
+
+    train: AuditFile
+    valid: AuditFile | None = None
+    test: AuditFile | None = None
 
 
 class AuditAnswer(Strict):
@@ -181,7 +187,7 @@ def summary(report: LeakReport) -> tuple[Check, ...]:
     return tuple(check.model_copy(update={"examples": check.examples[:1]}) for check in report.checks)
 
 
-def worst(levels: list[Level]) -> Verdict:
+def worst(levels: Sequence[str]) -> Verdict:
     """The verdict that these levels make together."""
     by_rank: tuple[Verdict, ...] = ("clean", "suspicious", "leaking")
     return by_rank[max((_ORDER[level] for level in levels), default=0)]
