@@ -195,7 +195,6 @@ def worst(levels: Sequence[str]) -> Verdict:
 
 def messages() -> Iterator[str]:
     """Every text above that a page shows."""
-    yield from VERDICTS
     yield from VERDICTS.values()
     for texts in (CHECKS, DRIFTS):
         for title, meaning in texts.values():
