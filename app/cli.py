@@ -1,5 +1,5 @@
 """The `pairboard` command: web, worker, up, demo, setup, migrate, doctor, user, token, import-table, leaderboard,
-presets, export, serve-model; gc, backup, restore (keeping/commands.py)."""
+presets, export, serve-model; audit (audit_command.py); gc, backup, restore (keeping/commands.py)."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import typer
 import uvicorn
 from sqlalchemy.exc import OperationalError
 
-from app import doctor, schema, serving, up
+from app import audit_command, doctor, schema, serving, up
 from app import processes as web_processes
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
@@ -33,6 +33,7 @@ token = typer.Typer(no_args_is_help=True, help="Tokens, for programs and workers
 cli.add_typer(user, name="user")
 cli.add_typer(token, name="token")
 keeping.add_to(cli)
+audit_command.add_to(cli)
 
 DieWithParent = Annotated[bool, typer.Option("--die-with-parent", hidden=True, help="stdin is a pipe of the parent")]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from app.language import current, lookup
-from ml.contract import presets, scores
+from ml.contract import leaks, presets, scores
 from ml.contract.experiment import MARK_REASONS, ExperimentConfig
 
 
@@ -56,6 +56,8 @@ def contract_messages() -> Iterator[tuple[str, Path]]:
         yield message, Path("ml/contract/presets.py")
     for metric in scores.METRICS.values():
         yield metric.title, Path("ml/contract/scores.py")
+    for message in leaks.messages():
+        yield message, Path("ml/contract/leaks.py")
     for message in MARK_REASONS:
         yield message, Path("ml/contract/experiment.py")
 

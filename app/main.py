@@ -27,7 +27,7 @@ from app import health, preference_pages, schema, security
 from app.accounts import pages as account_pages
 from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
-from app.contests import data_api, data_pages
+from app.contests import data_api, data_pages, leak_api, leak_pages
 from app.contests import pages as contest_pages
 from app.db import HELD_BY_REQUESTS, Database
 from app.error_page import ErrorPage
@@ -135,6 +135,7 @@ def _routes(app: FastAPI) -> None:
         health,
         contest_api,
         data_api,
+        leak_api,
         experiment_api,
         stream_api,
         leaderboard_api,
@@ -160,6 +161,7 @@ def _routes(app: FastAPI) -> None:
         account_pages,
         contest_pages,
         data_pages,
+        leak_pages,
         experiment_form_pages,
         experiment_pages,
         status_pages,

@@ -1,7 +1,9 @@
 """The rows of a run: pair files, checked by hash and row count, as compact arrays. For prepare and verify."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +15,7 @@ from ml.contract.pair_file import BadRow, FileKind, PairRow, read_rows
 from ml.errors import RunError
 
 Rows = npt.NDArray[np.int64]
+_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,17 @@ def plain(text: str) -> str:
     return text if found == text else found
 
 
+def all_ids(sentences: Iterable[str]) -> bool:
+    """Whether these are anonymised: each that holds anything is digits and whitespace, and one holds something."""
+    filled, rest = False, iter(sentences)
+    while some := list(islice(rest, _AT_A_TIME)):
+        digits = "".join("".join(some).split())
+        filled = filled or bool(digits)
+        if digits and not (digits.isascii() and digits.isdigit()):
+            return False
+    return filled
+
+
 def read_pairs(folder: Path, item: JobInput, kind: FileKind) -> Pairs:
     """Read the pair file that `item` names below `folder`.
 
@@ -69,6 +83,16 @@ def read_pairs(folder: Path, item: JobInput, kind: FileKind) -> Pairs:
     if not a:
         raise RunError(f"{item.name} has no good rows: there is nothing to read")
     return Pairs(a, b, np.array(labels, dtype=np.int8))
+
+
+def lines_of(folder: Path, item: JobInput, kind: FileKind) -> Rows:
+    """The line of each good row, from 1. The file is read through only if bad rows may stand in between."""
+    if item.layout is None:
+        raise RunError(f"{item.name} comes without a layout: the job must say how its columns stand")
+    if item.rows is None or item.layout.skip_bad_rows:
+        rows = read_rows(folder / item.path, item.layout, kind)
+        return np.fromiter((row.line for row in rows if isinstance(row, PairRow)), np.int64)
+    return np.arange(item.rows) + 1 + item.layout.header
 
 
 def _keep(row: PairRow, a: list[str], b: list[str], labels: list[int], name: str, kind: str) -> None:

@@ -21,6 +21,7 @@ from ml.pairs import Pairs, check_file, read_test, read_train, read_unlabelled
 from ml.predict import PairsToScore
 from ml.pretrain import Corpus
 from ml.split import Split, make_split, shortfall
+from ml.split_audit import audit_split
 from ml.teller import Tell, log
 from ml.tokens import MOST_UNKNOWN, Tokens, build_tokens, load_tokens, public_tokens
 from ml.vocabulary import find_unit
@@ -65,6 +66,8 @@ def prepare(folder: Path, job: Job, out: Path, tell: Tell) -> Prepared:
     write_text(out / "augment.json", json.dumps(made.report, ensure_ascii=False, indent=1))
     data.reports.append("augment.json")
     _warn(data, made, job, tell)
+    if not parallel.rank():
+        data.reports.extend(audit_split(pairs, learnt, split, test, folder, job, out, tell))
     return data
 
 

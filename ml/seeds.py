@@ -1,10 +1,14 @@
 """One seed, many independent streams of random numbers: a change in masking never moves the split."""
 
+from __future__ import annotations
+
 import random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Stream = Literal["split", "shuffle", "mask", "weights", "augment", "swap", "generator", "bootstrap"]
 _NUMBERS: dict[str, int] = {
@@ -26,11 +30,15 @@ def numpy_stream(seed: int, stream: Stream, index: int = 0) -> np.random.Generat
 
 def torch_stream(seed: int, stream: Stream) -> torch.Generator:
     """A generator of torch on the CPU for `stream`."""
+    import torch  # here: it takes seconds, and the split and the audit of it need NumPy alone
+
     return torch.Generator().manual_seed(_whole(seed, stream))
 
 
 def seed_everything(seed: int) -> None:
     """Seed the global generators: they draw the first weights and dropout."""
+    import torch
+
     whole = _whole(seed, "weights")
     random.seed(whole)
     np.random.seed(whole % 2**32)

@@ -16,6 +16,7 @@ from tokenizers.trainers import WordLevelTrainer
 
 from ml.contract.experiment import TokensConfig
 from ml.errors import RunError
+from ml.pairs import all_ids
 
 Unit = Literal["ids", "characters", "words"]
 UNKNOWN = "[UNK]"
@@ -26,8 +27,7 @@ def find_unit(asked: Literal["auto", "ids", "characters", "words"], sentences: l
     """What `auto` means for these train sentences: ids if each is digits and whitespace, else characters."""
     if asked != "auto":
         return asked
-    numbers = [plain for text in sentences if (plain := "".join(text.split()))]
-    return "ids" if numbers and all(plain.isascii() and plain.isdigit() for plain in numbers) else "characters"
+    return "ids" if all_ids(sentences) else "characters"
 
 
 def build(unit: Unit, config: TokensConfig, texts: list[str]) -> Tokenizer:

@@ -15,16 +15,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.contests import queries
+from app.contests.leak_program import audited
 from app.contests.models import ContestFile, DataFact
 from app.contests.rows_at import pair_file
 from app.contests.sentences import Components, Overlap, Repeats, Sentences, components, overlap, read_sentences, repeats
 from app.db import Database, clock
 from app.storage import Storage
 from ml.contract.fingerprint import digest
+from ml.contract.leaks import AuditAnswer
 
 log = logging.getLogger(__name__)
 
-What = Literal["components", "repeats", "overlap"]
+What = Literal["components", "repeats", "overlap", "audit"]
 #: of all files together that are counted while a reader waits: about two seconds
 SMALL_ROWS = 200_000
 GIVEN_UP_AFTER = timedelta(minutes=30)
@@ -34,19 +36,22 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Want:
-    """Something to be known: components or repeats of one file, or what the second shares with the first."""
+    """Something to be known: components or repeats of one file, what the second shares with the first, or a leak audit
+    of them (auditing.want), `asked` for with settings as JSON."""
 
     what: What
     files: tuple[ContestFile, ...]
+    asked: str = ""
 
     @property
     def key(self) -> str:
         """The same bytes, read the same way, give the same."""
         files = [[file.sha256, file.layout_digest, file.kind] for file in self.files]
-        return digest({"what": self.what, "version": _VERSION, "files": files})
+        known = {"what": self.what, "version": _VERSION, "files": files}
+        return digest({**known, "asked": self.asked} if self.asked else known)
 
 
-Body = Components | Repeats | Overlap
+Body = Components | Repeats | Overlap | AuditAnswer
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,24 @@ class Known:
         found = self.bodies.get(Want("repeats", (file,)).key)
         return found if isinstance(found, Repeats) else None
 
+    def audit(self, want: Want) -> AuditAnswer | None:
+        """Of a split."""
+        found = self.bodies.get(want.key)
+        return found if isinstance(found, AuditAnswer) else None
+
     def overlap(self, base: ContestFile, other: ContestFile) -> Overlap | None:
         """Of two files."""
         found = self.bodies.get(Want("overlap", (base, other)).key)
         return found if isinstance(found, Overlap) else None
 
 
-def look(session: Session, database: Database, storage: Storage, wants: Sequence[Want]) -> Known:
+def look(
+    session: Session, database: Database, storage: Storage, wants: Sequence[Want], small: int = SMALL_ROWS
+) -> Known:
     """What is known of these; what is not is counted now if the files are small. Call `count` with `later` after the
     answer has left. Never within a transaction that writes: each count has one of its own."""
     found = known(session, wants)
-    if found.later and found.rows_to_read <= SMALL_ROWS:
+    if found.later and found.rows_to_read <= small:
         count(database, storage, found.later)
         with database.reading() as fresh:  # the session may go on seeing the state it began with
             found = known(fresh, wants)
@@ -109,31 +121,37 @@ def count(database: Database, storage: Storage, wants: Sequence[Want]) -> None:
             continue
         begin = time.perf_counter()
         try:
-            for file in want.files:
-                if file.id not in read:
-                    source = pair_file(storage.existing(file.sha256, file.name), file)
-                    read[file.id] = read_sentences(source.path, source.layout, source.kind)
-            body = _counted(want, [read[file.id] for file in want.files])
+            body = audited(storage, want.files, want.asked) if want.what == "audit" else _counted(storage, want, read)
         except Exception:
             _give_up(database, want)
             raise
-        read = {want.files[0].id: read[want.files[0].id]}  # the next one may be of the same file
+        read = {id: kept for id, kept in read.items() if id == want.files[0].id}  # the next one may be of the same file
         seconds = time.perf_counter() - begin
         _keep(database, want, body, seconds)
         names = ", ".join(file.name for file in want.files)
         log.info("counted %s of %s in %.2f s", want.what, names, seconds)
 
 
-def _counted(want: Want, read: list[Sentences]) -> Body:
+def _counted(storage: Storage, want: Want, read: dict[int, Sentences]) -> Body:
+    """`read`: files that were read already, by id; it grows."""
+    for file in want.files:
+        if file.id not in read:
+            source = pair_file(storage.existing(file.sha256, file.name), file)
+            read[file.id] = read_sentences(source.path, source.layout, source.kind)
+    found = [read[file.id] for file in want.files]
     if want.what == "overlap":
-        return overlap(*read)
-    return components(*read) if want.what == "components" else repeats(*read)
+        return overlap(*found)
+    return components(*found) if want.what == "components" else repeats(*found)
 
 
 def _read(what: What, fact: DataFact) -> Body:
-    if what == "overlap":
-        return Overlap.model_validate(fact.body)
-    return (Components if what == "components" else Repeats).model_validate(fact.body)
+    models: dict[What, type[Body]] = {
+        "components": Components,
+        "repeats": Repeats,
+        "overlap": Overlap,
+        "audit": AuditAnswer,
+    }
+    return models[what].model_validate(fact.body)
 
 
 def _is_known(fact: DataFact | None) -> bool:

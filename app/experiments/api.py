@@ -112,6 +112,9 @@ class ExperimentOut(BaseModel):
     test_file_id: int | None
     unlabelled_file_id: int | None
     created_at: datetime
+    audit: str = Field(
+        description="what the leak audit found of its split: clean, suspicious, leaking; empty: none yet"
+    )
     marks: dict[str, str] = Field(description="what a reader of the scores must know (leaking, transductive), and why")
     changes: dict[str, tuple[Any, Any]] = Field(description="fields that differ from the parent: (parent's, own)")
     scores: list[ScoreOut]

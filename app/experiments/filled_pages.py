@@ -217,6 +217,13 @@ def cloned(session: Session, number_of: int | None) -> Experiment | None:
     return parent
 
 
+def component_safe(config: ExperimentConfig) -> ExperimentConfig:
+    """The same with a split by component, and whatever augmentation it has after the split."""
+    data = config.data.model_copy(update={"split_by": "component"})
+    augment = config.augment.model_copy(update={"augment_before_split": False})
+    return config.model_copy(update={"data": data, "augment": augment})
+
+
 def _queues(session: Session, chosen: str) -> list[str]:
     """The queues that workers listen on now, and the chosen one."""
     seen = run_queries.workers_seen(session, clock(session) - WORKER_AWAY)

@@ -20,6 +20,7 @@ from app.experiments.filled_pages import (
     PreviewPage,
     base_of,
     cloned,
+    component_safe,
     form_page,
     number,
     placement_words,
@@ -52,6 +53,8 @@ def new(
     preset_name: Annotated[str, Query(alias="preset")] = "demo",
     size: str = "",
     clone: int | None = None,
+    split: Annotated[Literal["", "component"], Query(description="component: whatever it was, component-safe")] = "",
+    train: int | None = None,
     fuse: Annotated[str, Query(pattern=r"^(\d{1,18}(,\d{1,18})*)?$")] = "",
     door: Annotated[Literal["fields", "json"], Query(alias="as")] = "fields",
 ) -> Response:
@@ -62,7 +65,10 @@ def new(
         return page(request, TEMPLATE, _fusion(session, found, numbers(fuse), settings.queue))
     parent = cloned(session, clone)
     config = upgrade(parent.config) if parent and parent.config else _preset(preset_name, size)
+    if split:
+        config = component_safe(config)
     values = {"size": size, "preset": "" if parent else preset_name}
+    values |= {"train_file_id": str(train)} if train else {}
     if parent:
         values |= {
             "name": _("%(name)s (variant)", name=parent.name),

@@ -31,8 +31,9 @@ class Experiment(Base):
 
     `marks`: what a reader of its scores must know (leaking, transductive), and why. `made_by`: the member or token
     that asked for it. `archived_at`: since when it is out of the table, scores and all, until it is restored.
-    `note`: Markdown. `verdict`: what came of it, in one line. `shown_train` and its like: value of the latest score in
-    the contest's metric, which service.add_score keeps, for the table to be ordered, searched and summed up by.
+    `note`: Markdown. `verdict`: what came of it, in one line. `audit`: the worst that leak audits of its runs' splits
+    found (clean, suspicious, leaking); empty: none yet. `shown_train` and its like: value of the latest score in the
+    contest's metric, which service.add_score keeps, for the table to be ordered, searched and summed up by.
     """
 
     __tablename__ = "experiments"
@@ -51,6 +52,7 @@ class Experiment(Base):
     name: Mapped[str] = mapped_column(String(200))
     note: Mapped[str] = mapped_column(Text, default="")
     verdict: Mapped[str] = mapped_column(String(200), default="")
+    audit: Mapped[str] = mapped_column(String(20), default="")
     origin: Mapped[str] = mapped_column(String(20), default="pairboard")
     config: Mapped[dict[str, Any] | None]
     marks: Mapped[dict[str, Any]] = mapped_column(default=dict)

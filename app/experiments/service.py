@@ -16,7 +16,7 @@ from app.experiments import queries, relatives
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
 from app.language import gettext as _
 from ml.contract.events import Scored
-from ml.contract.experiment import ExperimentConfig, flat, merge
+from ml.contract.experiment import LEAKS_AUDITED, ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
 from ml.contract.presets import PRESETS, preset
 
@@ -285,4 +285,13 @@ def record_run_scores(session: Session, experiment_id: int, run_id: int, scored:
         if scored.members:
             score.members = [getattr(member, metric) for member in scored.members]
         _show(session, score)
+    session.flush()
+
+
+def record_audit(session: Session, experiment: Experiment, verdict: str) -> None:
+    """What leak audits of its runs found, the worst of them; a leaking one marks the row as a leaking recipe does."""
+    marks = {mark: why for mark, why in experiment.marks.items() if why != LEAKS_AUDITED}
+    if verdict == "leaking":
+        marks.setdefault("leaking", LEAKS_AUDITED)
+    experiment.audit, experiment.marks = verdict, marks
     session.flush()

@@ -52,6 +52,7 @@ class RowOut(BaseModel):
     tags: list[str]
     hours: float
     verdict: str
+    audit: str
     gap: float | None
 
 

@@ -26,7 +26,7 @@ def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]
         external = Experiment.origin == "external"
         here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)
         return here if term.relation != "!=" else not_(here)
-    if term.name in {"mark", "tag", "by", "id"}:
+    if term.name in {"mark", "audit", "tag", "by", "id"}:
         there = _has(term.name, str(term.value))
         return there if term.relation != "!=" else not_(there)
     fields = ExperimentField
@@ -53,6 +53,8 @@ def _has(name: str, value: str) -> ColumnElement[bool]:
         return _is(Experiment.marks[value].as_string().is_not(None))
     if name == "tag":
         return Experiment.id.in_(select(ExperimentTag.experiment_id).where(ExperimentTag.tag == value))
+    if name == "audit":
+        return Experiment.audit == value
     return Experiment.made_by == value if name == "by" else Experiment.id.in_([int(item) for item in value.split(",")])
 
 

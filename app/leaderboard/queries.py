@@ -49,7 +49,7 @@ class ShownScore:
 @dataclass(frozen=True)
 class Row:
     """An experiment with its scores in the contest's metric. `progress` is the last one of the run at work; `hours`
-    those of workers, over all attempts of its runs."""
+    those of workers, over all attempts of its runs. `audit`: what the leak audit found of its split."""
 
     id: int
     name: str
@@ -69,6 +69,7 @@ class Row:
     tags: tuple[str, ...] = ()
     hours: float = 0.0
     verdict: str = ""
+    audit: str = ""
 
     @property
     def gap(self) -> float | None:
@@ -199,6 +200,7 @@ _SHOWN_OF_EXPERIMENT = (
     Experiment.made_by,
     Experiment.archived_at,
     Experiment.verdict,
+    Experiment.audit,
 )
 _SHOWN_OF_SCORE = (
     Score.experiment_id,
@@ -350,6 +352,7 @@ def _row(
         tags=tuple(tags.get(experiment.id, ())),
         hours=hours.get(experiment.id, 0.0),
         verdict=experiment.verdict,
+        audit=experiment.audit,
     )
 
 

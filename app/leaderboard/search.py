@@ -24,7 +24,7 @@ from ml.contract.experiment import ExperimentConfig, field_names
 
 STATES = (N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled"), N_("external"))
 #: names whose value is a word -> one for an example
-WORDS = {"status": "failed", "mark": "leaking", "tag": "send", "by": "ann"}
+WORDS = {"status": "failed", "mark": "leaking", "audit": "clean", "tag": "send", "by": "ann"}
 NUMBERS = ("train", "valid", "online", "gap")
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,

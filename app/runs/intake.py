@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
-from app.runs import curve_service, graph, lifecycle, queries
+from app.runs import audits, curve_service, graph, lifecycle, queries
 from app.runs.models import Attempt, Run, RunEvent
 from ml.contract.events import (
     Artifact,
+    Audited,
     Cancelled,
     Checkpointed,
     Crashed,
@@ -95,6 +96,10 @@ def _apply(session: Session, run: Run, attempt: Attempt, event: Event, body: dic
     match event:
         case Started() | DataRead() | Measured() | Resumed() | Checkpointed() | Verified() | Evaluated():
             run.summary = {**({} if isinstance(event, Started) else run.summary or {}), event.type: body}
+        case Audited():
+            run.summary = {**(run.summary or {}), event.type: body}
+            session.flush()
+            audits.settle(session, run)
         case Artifact():
             _require_uploaded(session, attempt, event)
         case Scored():
@@ -136,6 +141,8 @@ def _finish(session: Session, run: Run, attempt: Attempt, now: datetime) -> None
             for experiment_id in queries.experiment_ids_of(session, twin.id):
                 graph.share_instead(session, experiment_queries.experiment(session, experiment_id), twin, run)
             lifecycle.request_cancel(session, twin, now)
+    if run.kind == "blend":
+        audits.settle(session, run)
     lifecycle.finish(session, run, attempt, now)
 
 

@@ -32,6 +32,12 @@ def runs_of(session: Session, experiment_id: int) -> Sequence[Run]:
     return session.scalars(query.order_by(Run.id)).all()
 
 
+def audits_of(session: Session, experiment_id: int) -> list[str]:
+    """The verdicts of the leak audits of an experiment's runs, as they stand in the database now."""
+    query = select(Run.summary).join(ExperimentRun).where(ExperimentRun.experiment_id == experiment_id)
+    return [summary["audited"]["verdict"] for summary in session.scalars(query) if summary and "audited" in summary]
+
+
 def experiment_ids_of(session: Session, run_id: int) -> list[int]:
     """The experiments that a run works for."""
     query = select(ExperimentRun.experiment_id).where(ExperimentRun.run_id == run_id)

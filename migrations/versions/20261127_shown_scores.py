@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261127_shown_scores"
-down_revision = "20261126_data_facts"
+down_revision = "20261127_sealed"
 
 COLUMNS = {"shown_train": "value", "shown_valid": "value", "shown_online": "value", "shown_deviation": "deviation"}
 

@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from ml.contract.hardware import Hardware
 from ml.contract.job import RunKind
+from ml.contract.leaks import Check, Verdict
 from ml.contract.scores import Scores
 from ml.contract.strict import Strict
 
@@ -67,6 +68,16 @@ class DataRead(Strict):
     trained_rows: int = 0
     contradictions: int = 0
     split_sha256: str
+
+
+class Audited(Strict):
+    """The leak audit of the split, before training: its verdict, and each check with its worst example. The whole
+    report is the artifact leaks.json."""
+
+    type: Literal["audited"] = "audited"
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    seconds: float
 
 
 class Progress(Strict):
@@ -202,6 +213,7 @@ Event = Annotated[
     | Log
     | Printed
     | DataRead
+    | Audited
     | Progress
     | Measured
     | Evaluated

@@ -23,8 +23,10 @@ _LEAKS_ROWS = "split by row: sentences of valid stand in train, too"
 _SAW_TEST = "pretraining read the texts (no labels) of the test file"
 _SAW_VALID = "pretraining read the texts (no labels) of every fold's valid part"
 _SAW_BOTH = "pretraining read the texts (no labels) of the test file and every fold's valid part"
+#: put there by the app when the audit of a run's split says so
+LEAKS_AUDITED = "the audit of its split found that training reads what valid is scored on"
 #: why a row is marked, as rows keep it in English; a page says it in its reader's language
-MARK_REASONS = (_LEAKS_AUGMENTED, _LEAKS_ROWS, _SAW_TEST, _SAW_VALID, _SAW_BOTH)
+MARK_REASONS = (_LEAKS_AUGMENTED, _LEAKS_ROWS, _SAW_TEST, _SAW_VALID, _SAW_BOTH, LEAKS_AUDITED)
 
 __all__ = [
     "AugmentConfig",
