@@ -17,7 +17,8 @@ import app.accounts.models
 import app.contests.models
 import app.experiments.models
 import app.leaderboard.models
-import app.runs.models  # noqa: F401 - importing the models fills the metadata
+import app.runs.models
+import app.submissions.models  # noqa: F401 - importing the models fills the metadata
 from app import migrating
 from app.db import Base
 from app.errors import AppError

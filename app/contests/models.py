@@ -10,7 +10,10 @@ from app.db import Base, BigKey
 
 
 class Contest(Base):
-    """A contest: a name, the metric it ranks by, and files."""
+    """A contest: a name, the metric it ranks by, and files.
+
+    `time_zone`: whose midnight begins a day of it; `submissions_a_day`: how many it takes on each, None for any number.
+    """
 
     __tablename__ = "contests"
 
@@ -19,6 +22,8 @@ class Contest(Base):
     name: Mapped[str] = mapped_column(String(200))
     metric: Mapped[str] = mapped_column(String(20))
     note: Mapped[str] = mapped_column(Text, default="")
+    time_zone: Mapped[str] = mapped_column(String(60), default="UTC")
+    submissions_a_day: Mapped[int | None]
     created_at: Mapped[datetime]
 
 
