@@ -1,5 +1,6 @@
 """The `pairboard` command: web, worker, up, demo, setup, migrate, doctor, user, token, import-table, leaderboard,
-presets, export, serve-model; audit (audit_command.py); gc, backup, restore (keeping/commands.py)."""
+presets, export, serve-model; audit (audit_command.py); gc, backup, restore (keeping/commands.py); score, import-scores
+(submissions/commands.py)."""
 
 import os
 import sys
@@ -22,6 +23,7 @@ from app.leaderboard import exporting, importing
 from app.leaderboard.view import View
 from app.settings import LOOPBACK_HOSTS, Settings, load
 from app.storage import Storage
+from app.submissions import commands as submitting
 from app.worker_token import leave_worker_token
 from ml.contract.encoder_config import SIZES
 from ml.contract.lifeline import die_with_parent
@@ -34,6 +36,7 @@ cli.add_typer(user, name="user")
 cli.add_typer(token, name="token")
 keeping.add_to(cli)
 audit_command.add_to(cli)
+submitting.add_to(cli)
 
 DieWithParent = Annotated[bool, typer.Option("--die-with-parent", hidden=True, help="stdin is a pipe of the parent")]
 

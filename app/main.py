@@ -57,7 +57,9 @@ from app.search import pages as search_pages
 from app.settings import Settings, load
 from app.significance import api as significance_api
 from app.storage import Storage
+from app.submissions import api as submission_api
 from app.submissions import format_api, format_pages
+from app.submissions import pages as submission_pages
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
 
@@ -138,6 +140,7 @@ def _routes(app: FastAPI) -> None:
         leak_api,
         experiment_api,
         stream_api,
+        submission_api,
         leaderboard_api,
         compare_api,
         significance_api,
@@ -166,6 +169,7 @@ def _routes(app: FastAPI) -> None:
         experiment_pages,
         status_pages,
         edit_pages,
+        submission_pages,
     )
     board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages)
     for pages in (*first, run_pages, curve_pages, log_pages, format_pages, sealed_pages, *board):

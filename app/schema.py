@@ -18,7 +18,8 @@ import app.contests.models
 import app.experiments.models
 import app.leaderboard.models
 import app.runs.models
-import app.sealed.models  # noqa: F401 - importing the models fills the metadata
+import app.sealed.models
+import app.submissions.models  # noqa: F401 - importing the models fills the metadata
 from app import migrating
 from app.db import Base
 from app.errors import AppError

@@ -27,7 +27,9 @@ def audited(storage: Storage, files: Sequence[ContestFile], asked: str) -> Audit
 
 def _file(storage: Storage, file: ContestFile) -> AuditFile:
     return AuditFile(
-        path=str(storage.existing(file.sha256, file.name)), name=file.name, layout=PairFileLayout.model_validate(file.layout)
+        path=str(storage.existing(file.sha256, file.name)),
+        name=file.name,
+        layout=PairFileLayout.model_validate(file.layout),
     )
 
 

@@ -11,7 +11,10 @@ from app.db import Base, BigKey
 
 class Contest(Base):
     """A contest: a name, the metric it ranks by, and files. `submission_format`: the form of prediction files
-    (submissions/format.py); null: the commonest."""
+    (submissions/format.py); null: the commonest.
+
+    `time_zone`: whose midnight begins a day of it; `submissions_a_day`: how many it takes on each, None for any number.
+    """
 
     __tablename__ = "contests"
 
@@ -21,6 +24,8 @@ class Contest(Base):
     metric: Mapped[str] = mapped_column(String(20))
     note: Mapped[str] = mapped_column(Text, default="")
     submission_format: Mapped[dict[str, Any] | None]
+    time_zone: Mapped[str] = mapped_column(String(60), default="UTC")
+    submissions_a_day: Mapped[int | None]
     created_at: Mapped[datetime]
 
 

@@ -1,9 +1,9 @@
-"""REST: queue an experiment, read it, edit, cancel, and post its online score."""
+"""REST: queue an experiment, read it, edit and cancel it. Its online scores: submissions/api.py."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,6 @@ from app.runs.api import RunOut, run_out
 from app.runs.placement import Placement
 from app.runs.preview import Preview, preview
 from app.security import Actor, member
-from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
 from ml.contract.experiment import ExperimentConfig, upgrade
 
@@ -67,13 +66,6 @@ class EditExperiment(Strict):
     verdict: str | None = Field(None, description="what came of it: one line, at most 200 characters")
 
 
-class NewOnlineScore(Strict):
-    """What the contest answered to a prediction file."""
-
-    value: float = Field(strict=True, allow_inf_nan=False, examples=[0.8778])
-    note: str = Field("", max_length=2000, examples=["board A"])
-
-
 class ScoreOut(BaseModel):
     """One number."""
 
@@ -89,6 +81,11 @@ class ScoreOut(BaseModel):
     source: str
     made_by: str = Field(description="the member or token that posted it")
     run_id: int | None
+    submission_id: int | None = Field(description="of an online score: the submission that got it")
+    board: str
+    told_at: datetime | None = Field(description="when the contest told it, where that was said")
+    corrects_id: int | None = Field(description="the score that was wrong, which this one stands for")
+    counts: bool = Field(description="false: it was wrong, and another corrects it")
     created_at: datetime
 
 
@@ -235,26 +232,3 @@ def retry_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
     experiment = queries.experiment(session, experiment_id)
     run_service.retry_experiment(session, experiment)
     return experiment_out(session, experiment)
-
-
-@router.post(
-    "/experiments/{experiment_id}/online-scores",
-    status_code=201,
-    responses={200: {"model": ScoreOut, "description": "posted before under this Idempotency-Key"}},
-)
-def post_online_score(
-    experiment_id: int,
-    body: NewOnlineScore,
-    session: SessionDep,
-    response: Response,
-    who: Member,
-    idempotency_key: Annotated[str | None, Header(description="the same key twice stores one score")] = None,
-) -> ScoreOut:
-    """Append the online score of a prediction file. Refuses NaN, infinity and what the metric can't be."""
-    score = submissions.OnlineScore(value=body.value, note=body.note, made_by=who.name)
-    row, new = submissions.post_online_score(
-        session, queries.experiment(session, experiment_id), score, key=idempotency_key
-    )
-    if not new:
-        response.status_code = 200
-    return score_out(row)

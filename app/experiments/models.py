@@ -23,7 +23,7 @@ from app.language import N_
 
 #: words of rows that pages show: splits, and where a score comes from
 SPLITS = (N_("train"), N_("valid"), N_("online"))
-SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"), N_("sealed"))
+SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"), N_("sealed"), N_("csv"), N_("command"))
 
 
 class Experiment(Base):
@@ -102,6 +102,9 @@ class Score(Base):
     `low` and `high` are the ends of its 95% interval; `members` what each fold or fused experiment scored by itself,
     `deviation` theirs, kept for the table to be ordered by. `latest`: no later one of this experiment, split and metric
     stands; the table shows these. `made_by`: the member or token that posted it.
+    Of an online score: the submission that got it (older ones have none), the `board` it stands on, and when the
+    contest told it, if that was said (`told_at`). `corrects_id`: the score that was wrong, whose place in time it
+    takes; that one stays and no longer `counts`.
     `text` keeps a number as a person typed it (0.877030), `uncertain` the question mark behind it (0.8?).
     The range check refuses NaN and infinity on both databases: SQLite stores NaN as NULL, Postgres ranks it highest.
     """
@@ -112,6 +115,7 @@ class Score(Base):
         CheckConstraint("split IN ('train', 'valid', 'online')", name="split_known"),
         UniqueConstraint("run_id", "split", "metric"),
         UniqueConstraint("experiment_id", "idempotency_key"),
+        UniqueConstraint("corrects_id"),
         Index("ix_scores_experiment_split_metric", "experiment_id", "split", "metric"),
         Index(
             "ix_scores_latest",
@@ -141,7 +145,17 @@ class Score(Base):
     source: Mapped[str] = mapped_column(String(20))
     made_by: Mapped[str] = mapped_column(String(200), default="")
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    submission_id: Mapped[int | None] = mapped_column(ForeignKey("submissions.id"), index=True)
+    board: Mapped[str] = mapped_column(String(20), default="")
+    told_at: Mapped[datetime | None]
+    corrects_id: Mapped[int | None] = mapped_column(ForeignKey("scores.id"))
+    counts: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
+
+    @property
+    def moment(self) -> datetime:
+        """When the contest told it, as far as that is known."""
+        return self.told_at or self.created_at
 
     @validates("members")
     def _spread(self, _key: str, members: list[Any] | None) -> list[Any] | None:

@@ -1,18 +1,17 @@
-"""HTML: an experiment's page, and a score typed by hand. What of it moves: status_pages; its name, verdict and note:
-edit_pages; the form of a new one: form_pages."""
+"""HTML: an experiment's page. What of it moves: status_pages; its name, verdict and note: edit_pages; the form of a new
+one: form_pages; what is done about its submissions: submissions/pages.py."""
 
 import uuid
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
-from app.errors import AppError
 from app.experiments import queries
 from app.experiments.models import Experiment, Score
 from app.experiments.note import rendered
@@ -25,9 +24,12 @@ from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.models import Artifact, Run
 from app.runs.reproduce import Recipe, recipes
-from app.security import CHARTS_CSP, Actor, member
-from app.submissions import service as submissions
-from app.submissions.writing import PREDICTIONS_OF_TEST, Told, told_of
+from app.security import CHARTS_CSP, member
+from app.submissions import overview, quota, snippets
+from app.submissions.overview import Sent
+from app.submissions.quota import Quota
+from app.submissions.snippets import Snippets
+from app.submissions.writing import PREDICTIONS_OF_TEST, Told
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 
@@ -49,7 +51,9 @@ class PredictionFile:
 @dataclass(frozen=True)
 class ExperimentPage:
     """experiments/page.html. `scores`: those of runs; `submitted`: what the contest answered, the newest first;
-    `to_send`: the predictions in the form of the contest, None until there are any."""
+    `to_send`: the predictions in the form of the contest, None until there are any. `submissions`: the files that were
+    planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not taken, for the
+    reason `score_error`."""
 
     contest: Contest
     metric: Metric
@@ -61,6 +65,9 @@ class ExperimentPage:
     retries: bool
     scores: list[Score]
     submitted: list[Score]
+    submissions: list[Sent]
+    quota: Quota
+    snippets: Snippets
     predictions: list[PredictionFile]
     to_send: Told | None
     recipes: list[Recipe]
@@ -76,18 +83,19 @@ class ExperimentPage:
     more_logs: int
     score_key: str
     score_error: str
-    score_typed: str
+    score_typed: dict[str, str]
 
 
 @router.get("/experiments/{experiment_id}")
 def show(request: Request, experiment_id: int, session: SessionDep) -> Response:
     """Scores, runs and config of one experiment."""
-    return page(request, "experiments/page.html", _page(request, session, experiment_id), headers=CHARTS)
+    return page(request, "experiments/page.html", page_of(request, session, experiment_id), headers=CHARTS)
 
 
-def _page(
-    request: Request, session: Session, experiment_id: int, *, error: str = "", typed: str = ""
+def page_of(
+    request: Request, session: Session, experiment_id: int, *, error: str = "", typed: dict[str, str] | None = None
 ) -> ExperimentPage:
+    """Everything that the page shows; `typed`: a score that was refused, for the reason `error`."""
     experiment = queries.experiment(session, experiment_id)
     contest = contest_queries.contest_by_id(session, experiment.contest_id)
     # first: what comes while the rest is read is told by the stream once more
@@ -95,6 +103,7 @@ def _page(
     view = status_of(session, experiment)
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
     settings, url = request.app.state.settings, request.url
+    base, day = f"{url.scheme}://{url.netloc}", quota.of_day(session, contest)
     same = queries.same_fingerprint(session, contest.id, experiment.fingerprint) if experiment.fingerprint else []
     return ExperimentPage(
         contest=contest,
@@ -107,9 +116,12 @@ def _page(
         retries=view.retries,
         scores=[score for score in scores if score.split != "online"],
         submitted=[score for score in reversed(scores) if score.split == "online"],
+        submissions=overview.of_experiment(session, contest, experiment, day.day),
+        quota=day,
+        snippets=snippets.of_experiment(base, contest.slug, experiment, signed_in=not settings.on_loopback),
         predictions=_predictions(view.runs),
         to_send=told_of(session, request.app.state.storage, experiment),
-        recipes=recipes(session, runs, f"{url.scheme}://{url.netloc}", signed_in=not settings.on_loopback),
+        recipes=recipes(session, runs, base, signed_in=not settings.on_loopback),
         signed_in_only=not settings.on_loopback,
         cursor=stream_service.cursor_text(seen) if view.row.active else "",
         files=[
@@ -126,7 +138,7 @@ def _page(
         more_logs=max(0, sum(run.attempt > 0 for run in runs) - MOST_TAILS),
         score_key=str(uuid.uuid4()),
         score_error=error,
-        score_typed=typed,
+        score_typed={"value": "", "note": "", "board": "", "corrects": "", "submission": "", **(typed or {})},
     )
 
 
@@ -138,31 +150,3 @@ def _predictions(views: list[RunView]) -> list[PredictionFile]:
     last = max((view.run.id for view in views if view.run.kind != "pretrain"), default=0)
     found.sort(key=lambda item: (item[0].id != last, item[0].id))
     return [PredictionFile(run, artifact, final=run.id == last) for run, artifact in found]
-
-
-@router.post("/experiments/{experiment_id}/online-scores")
-def post_score(
-    request: Request,
-    experiment_id: int,
-    session: SessionDep,
-    who: Annotated[Actor, Depends(member)],
-    value: Annotated[str, Form()] = "",
-    note: Annotated[str, Form()] = "",
-    key: Annotated[str | None, Form()] = None,
-) -> Response:
-    """Append an online score typed by a person; sent twice by a double click it is kept once."""
-    experiment = queries.experiment(session, experiment_id)
-    try:
-        score = submissions.OnlineScore(
-            submissions.number(value), note.strip(), text=value.strip(), source="form", made_by=who.name
-        )
-        submissions.post_online_score(session, experiment, score, key=key)
-    except AppError as error:
-        return page(
-            request,
-            "experiments/page.html",
-            _page(request, session, experiment_id, error=error.message, typed=value),
-            error.status,
-            headers=CHARTS,
-        )
-    return RedirectResponse(f"/experiments/{experiment_id}", 303)

@@ -254,10 +254,10 @@ def add_score(session: Session, score: Score) -> None:
     for earlier in queries.latest_scores(session, score.experiment_id, score.split, score.metric):
         earlier.latest = False
     session.add(score)
-    _show(session, score)
+    show(session, score)
 
 
-def _show(session: Session, score: Score) -> None:
+def show(session: Session, score: Score) -> None:
     """What the table is ordered by, if this is the score that it shows."""
     experiment = queries.experiment(session, score.experiment_id)
     if score.latest is False or score.metric != contest_queries.contest_by_id(session, experiment.contest_id).metric:
@@ -284,7 +284,7 @@ def record_run_scores(session: Session, experiment_id: int, run_id: int, scored:
             score.low, score.high = scored.interval
         if scored.members:
             score.members = [getattr(member, metric) for member in scored.members]
-        _show(session, score)
+        show(session, score)
     session.flush()
 
 

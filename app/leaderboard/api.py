@@ -30,6 +30,8 @@ class ShownScoreOut(BaseModel):
     members: int
     mean: float | None
     deviation: float | None
+    board: str = Field(description="that an online score stands on")
+    best: float | None = Field(description="the best of those behind it; null where this one is it")
 
 
 class RowOut(BaseModel):

@@ -22,7 +22,7 @@ class Cell:
     """A score as people read it. `text` is the whole cell, remark included, as an export has it.
 
     `interval`: "0.6721 to 0.7293"; `parts`: what stands behind it, "5: 0.7012 ± 0.0081"; `change`: from the baseline's,
-    "+0.0042". Empty where there is none.
+    "+0.0042"; `best`: of all behind it, if it is another. Empty where there is none.
     """
 
     shown: str
@@ -33,6 +33,8 @@ class Cell:
     interval: str = ""
     parts: str = ""
     change: str = ""
+    board: str = ""
+    best: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def _cell(score: ShownScore | None, base: ShownScore | None) -> Cell | None:
     parts += "" if score.deviation is None else f" ± {score.deviation:.4f}"
     text = cell_text(score.value, number, score.uncertain, remark)
     change = "" if base is None else f"{score.value - base.value:+.5f}"
-    return Cell(shown, remark, repr(score.value), score.count, text, interval, parts, change)
+    best = "" if score.best is None else f"{score.best:.5f}"
+    return Cell(shown, remark, repr(score.value), score.count, text, interval, parts, change, score.board, best)
 
 
 def page_of(session: Session, contest: Contest, view: View, *, limit: int, offset: int) -> Ranking:
@@ -160,6 +163,7 @@ def _texts(shown: list[Line], view: View) -> tuple[tuple[str, ...], list[tuple[s
         "folds": [line.valid.parts if line.valid else "" for line in shown],
         "marks": [", ".join(line.row.marks) for line in shown],
         "tags": [", ".join(line.row.tags) for line in shown],
+        "online best": [line.online.best if line.online else "" for line in shown],
         "valid change": [line.valid.change if line.valid else "" for line in shown],
         "online change": [line.online.change if line.online else "" for line in shown],
     }
@@ -182,7 +186,7 @@ def csv(session: Session, contest: Contest, view: View) -> str:
     """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
     header = ["id", "experiment", "status", "train", "valid", "valid low", "valid high", "folds mean"]
     header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "tags", "verdict", "note", "by"]
-    header += ["made"]
+    header += ["made", "online board", "online best"]
     against = baseline(session, contest, view)
     changes = ("valid", "online") if against else ()
     body = []
@@ -194,6 +198,8 @@ def csv(session: Session, contest: Contest, view: View) -> str:
         cells: list[object] = [row.id, row.name, row.status, train, valid, *around, online, remark, row.gap]
         cells += [round(row.hours, 4), " ".join(row.marks), " ".join(row.tags), row.verdict, row.note, row.made_by]
         cells.append(row.created_at.isoformat())
+        board = (row.online.board, online if row.online.best is None else row.online.best) if row.online else ("", None)
+        cells += board
         body.append([*cells, *(_change(row, against, split) for split in changes)])
     return write_csv([*header, *(f"{split} change" for split in changes)], body)
 

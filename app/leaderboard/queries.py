@@ -21,6 +21,7 @@ from app.leaderboard.search import Term, terms
 from app.leaderboard.view import PAGE_SIZE
 from app.runs.models import Artifact, Attempt, ExperimentRun, Run
 from app.runs.predictions import FILE
+from ml.contract.scores import METRICS
 
 SPLITS = ("train", "valid", "online")
 SORT_KEYS = ("name", "train", "valid", "online", "gap", "deviation", "hours", "status", "by", "created", "id")
@@ -31,7 +32,7 @@ class ShownScore:
     """A score as the table shows it; `count` is how many stand behind it (online: the latest of several).
 
     `low` and `high` are its 95% interval; `mean` and `deviation` those of the folds or members behind it, `members`
-    how many these are.
+    how many these are. `board`: that an online score stands on; `best`: the best of those behind it, if it is another.
     """
 
     value: float
@@ -44,6 +45,8 @@ class ShownScore:
     members: int = 0
     mean: float | None = None
     deviation: float | None = None
+    board: str = ""
+    best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,7 @@ _SHOWN_OF_SCORE = (
     Score.high,
     Score.members,
     Score.deviation,
+    Score.board,
 )
 
 
@@ -231,15 +235,22 @@ def _rows(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     ]
 
 
-def _scores(session: Session, contest: Contest, ids: list[int]) -> dict[tuple[int, str], tuple[Any, int]]:
-    """By experiment and split: the latest score, and how many there are."""
-    found: dict[tuple[int, str], tuple[Any, int]] = {}
-    query = select(*_SHOWN_OF_SCORE).where(Score.experiment_id.in_(ids), Score.metric == contest.metric)
+#: the score that is shown, how many there are, and the best of them
+Standing = tuple[Any, int, float]
+
+
+def _scores(session: Session, contest: Contest, ids: list[int]) -> dict[tuple[int, str], Standing]:
+    """By experiment and split: the latest score, how many there are, and the best value; what was corrected is none."""
+    found: dict[tuple[int, str], Standing] = {}
+    better = max if METRICS[contest.metric].higher_is_better else min
+    query = select(*_SHOWN_OF_SCORE).where(Score.experiment_id.in_(ids), Score.metric == contest.metric, Score.counts)
     for score in session.execute(query.order_by(Score.id)):
         key = (score.experiment_id, score.split)
         before = found.get(key)
-        standing = score if before is None or score.latest else before[0]
-        found[key] = (standing, before[1] + 1 if before else 1)
+        if before is None:
+            found[key] = (score, 1, score.value)
+        else:
+            found[key] = (score if score.latest else before[0], before[1] + 1, better(before[2], score.value))
     return found
 
 
@@ -326,13 +337,13 @@ def _row(
     has_runs: bool,
     state: Any,
     runs: dict[int, Run],
-    scores: dict[tuple[int, str], tuple[Any, int]],
+    scores: dict[tuple[int, str], Standing],
     hours: dict[int, float],
     tags: dict[int, list[str]],
 ) -> Row:
     running = runs.get(state.running_id) if state else None
     waiting = runs.get(state.ended_badly_id) if state else None
-    train, valid, online = (_shown(*scores.get((experiment.id, split), (None, 0))) for split in SPLITS)
+    train, valid, online = (_shown(*scores.get((experiment.id, split), (None, 0, 0.0))) for split in SPLITS)
     return Row(
         id=experiment.id,
         name=experiment.name,
@@ -356,7 +367,7 @@ def _row(
     )
 
 
-def _shown(score: Any, count: int) -> ShownScore | None:
+def _shown(score: Any, count: int, best: float) -> ShownScore | None:
     if score is None:
         return None
     each = score.members or []
@@ -371,4 +382,6 @@ def _shown(score: Any, count: int) -> ShownScore | None:
         len(each),
         statistics.fmean(each) if each else None,
         score.deviation,
+        score.board,
+        None if best == score.value else best,
     )

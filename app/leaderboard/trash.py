@@ -234,6 +234,7 @@ def _remove(session: Session, number: int, who: str, with_scores: Collection[int
     session.flush()
     going, files = held.going({number}), held.frees({number})
     trash_queries.forget_parent(session, number)
+    trash_queries.keep_submissions(session, number)
     trash_queries.delete_rows(session, number, going)
     return set(files)
 
@@ -248,6 +249,7 @@ def _remains(experiment: Experiment, scores: Sequence[Score], who: str, session:
         config=experiment.config,
         scores=[
             {
+                "id": score.id,
                 "split": score.split,
                 "metric": score.metric,
                 "value": score.value,
@@ -260,6 +262,11 @@ def _remains(experiment: Experiment, scores: Sequence[Score], who: str, session:
                 "source": score.source,
                 "made_by": score.made_by,
                 "created_at": score.created_at.isoformat(),
+                "submission_id": score.submission_id,
+                "board": score.board,
+                "told_at": score.told_at.isoformat() if score.told_at else None,
+                "corrects_id": score.corrects_id,
+                "counts": score.counts,
             }
             for score in scores
         ],

@@ -17,6 +17,7 @@ from app.experiments.models import (
 )
 from app.leaderboard.models import SavedView, Trashed
 from app.runs.models import Artifact, Attempt, CurvePiece, ExperimentRun, Run, RunEvent, RunNeed
+from app.submissions.models import Submission
 
 #: stands for a data file of the contest among the holders of a file's bytes
 CONTEST = 0
@@ -151,6 +152,18 @@ def forget_parent(session: Session, experiment_id: int) -> None:
     """Its clones stand by themselves from here on."""
     for child in session.scalars(select(Experiment).where(Experiment.parent_id == experiment_id)):
         child.parent_id = None
+    session.flush()
+
+
+def keep_submissions(session: Session, experiment_id: int) -> None:
+    """What was sent was sent, and its quota used: it names what is left of the experiment from here on; a score of
+    another experiment that corrects one of this one stands by itself."""
+    for row in session.scalars(select(Submission).where(Submission.experiment_id == experiment_id)):
+        row.experiment_id, row.removed_id = None, experiment_id
+    own = select(Score.id).where(Score.experiment_id == experiment_id)
+    elsewhere = select(Score).where(Score.corrects_id.in_(own), Score.experiment_id != experiment_id)
+    for score in session.scalars(elsewhere):
+        score.corrects_id = None
     session.flush()
 
 

@@ -1,0 +1,322 @@
+"""HTML: a contest's submissions and its quota, a file before it is sent, and what people do about both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.orm import Session
+
+from app.contests import calendar
+from app.contests import queries as contest_queries
+from app.contests.models import Contest
+from app.errors import AppError, FieldError, NotFound, Refused
+from app.experiments import queries as experiment_queries
+from app.experiments.models import Experiment
+from app.experiments.pages import CHARTS, page_of
+from app.language import gettext as _
+from app.language import ngettext
+from app.security import Actor, member
+from app.storage import Storage
+from app.submissions import checking, checks, files, importing, overview, queries, quota, sending, service, snippets
+from app.submissions.checking import Examined
+from app.submissions.checks import Check
+from app.submissions.overview import Sent
+from app.submissions.quota import Quota
+from app.web import SessionDep, StorageDep, page
+from ml.contract.scores import METRICS, Metric
+
+router = APIRouter(dependencies=[Depends(member)])
+Member = Annotated[Actor, Depends(member)]
+Text = Annotated[str, Form(max_length=2000)]
+SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what keeps its file from being sent or should be looked at; empty: nothing, or there is no file yet,
+    as `on_its_way` says."""
+
+    sent: Sent
+    findings: list[Check]
+    on_its_way: bool
+
+
+@dataclass(frozen=True)
+class SubmissionsPage:
+    """submissions/page.html. `planned`: today's and later ones; `sent`: those that the contest took, and `others` what
+    was withdrawn, refused or never sent, of which `hidden` older ones are not shown. `told`: what was just done;
+    `error`: why it was not, with `problems` line by line."""
+
+    contest: Contest
+    metric: Metric
+    quota: Quota
+    planned: list[Planned]
+    sent: list[Sent]
+    others: list[Sent]
+    hidden: int
+    zones: Sequence[str]
+    snippet: str
+    told: str
+    error: str
+    problems: Sequence[FieldError]
+    typed_zone: str
+    typed_number: str
+
+
+@dataclass(frozen=True)
+class CheckPage:
+    """submissions/check.html. `examined`: None where there is no file, for the reason `missing`; `mine`: what was
+    planned or sent of it; `names` are those of checks."""
+
+    contest: Contest
+    metric: Metric
+    experiment: Experiment
+    quota: Quota
+    examined: Examined | None
+    missing: str
+    mine: list[Sent]
+    names: dict[str, str]
+    board: str
+    remark: str
+    error: str
+
+
+@router.get("/contests/{slug}/submissions")
+def show(request: Request, slug: str, session: SessionDep, storage: StorageDep) -> Response:
+    """The quota of today, what is planned, and what was sent with its scores."""
+    contest = contest_queries.contest(session, slug)
+    told = request.session.pop("told", "")
+    return page(request, "submissions/page.html", _page(request, session, storage, contest, told=told))
+
+
+def _page(
+    request: Request,
+    session: Session,
+    storage: Storage,
+    contest: Contest,
+    *,
+    told: str = "",
+    error: AppError | None = None,
+    typed: tuple[str, str] | None = None,
+) -> SubmissionsPage:
+    day = quota.of_day(session, contest)
+    rows = overview.of_contest(session, contest, day.day)
+    planned = [item for item in rows if item.row.state == "planned" and not item.lapsed]
+    sent = [item for item in rows if item.row.state == "sent"]
+    others = [item for item in rows if item.row.state in {"withdrawn", "refused"} or item.lapsed]
+    settings, url = request.app.state.settings, request.url
+    limit = "" if contest.submissions_a_day is None else str(contest.submissions_a_day)
+    return SubmissionsPage(
+        contest=contest,
+        metric=METRICS[contest.metric],
+        quota=day,
+        planned=[_planned(session, storage, contest, item) for item in planned],
+        sent=sent[:SHOWN],
+        others=others[:SHOWN],
+        hidden=max(0, len(sent) - SHOWN) + max(0, len(others) - SHOWN),
+        zones=calendar.zone_names(),
+        snippet=snippets.of_contest(f"{url.scheme}://{url.netloc}", contest.slug, signed_in=not settings.on_loopback),
+        told=told,
+        error=error.message if error else "",
+        problems=error.fields if error else (),
+        typed_zone=typed[0] if typed else contest.time_zone,
+        typed_number=typed[1] if typed else limit,
+    )
+
+
+def _planned(session: Session, storage: Storage, contest: Contest, item: Sent) -> Planned:
+    experiment = session.get(Experiment, item.experiment_id) if item.experiment_id else None
+    if experiment is None or files.artifact_of(session, experiment) is None:
+        return Planned(item, [], on_its_way=not item.broken)
+    found = checking.gate(session, storage, contest, experiment, item.row.board)
+    return Planned(item, [check for check in found if check.state != "ok"], on_its_way=False)
+
+
+@router.post("/contests/{slug}/submissions/quota")
+def change_quota(
+    request: Request,
+    slug: str,
+    session: SessionDep,
+    storage: StorageDep,
+    time_zone: Text = "",
+    submissions_a_day: Text = "",
+) -> Response:
+    """Another zone or number of files a day."""
+    contest = contest_queries.contest(session, slug)
+    try:
+        number = quota.number_a_day(submissions_a_day)
+        quota.change(session, contest, time_zone=time_zone.strip(), a_day=number)
+    except Refused as error:
+        context = _page(request, session, storage, contest, error=error, typed=(time_zone, submissions_a_day))
+        return page(request, "submissions/page.html", context, error.status)
+    return RedirectResponse(f"/contests/{slug}/submissions", 303)
+
+
+@router.post("/contests/{slug}/submissions/csv")
+def import_csv(request: Request, slug: str, who: Member, file: Annotated[UploadFile, File()]) -> Response:
+    """Many scores at once, all or none; what is wrong with a file is told line by line."""
+    database, storage = request.app.state.database, request.app.state.storage
+    try:
+        with database.writing() as session:  # of its own: a bad line undoes the others, and the page is shown anyway
+            contest = contest_queries.contest(session, slug)
+            content = file.file.read(importing.MOST_BYTES + 1)
+            found = importing.import_scores(session, contest, content, who.name)
+    except Refused as error:
+        with database.reading() as session:
+            context = _page(request, session, storage, contest_queries.contest(session, slug), error=error)
+            return page(request, "submissions/page.html", context, error.status)
+    told = ngettext("%(num)d score was imported.", "%(num)d scores were imported.", found.new)
+    if found.known:
+        more = ngettext("%(num)d line was here before.", "%(num)d lines were here before.", len(found.known))
+        told = f"{told} {more}"
+    request.session["told"] = told
+    return RedirectResponse(f"/contests/{slug}/submissions", 303)
+
+
+@router.get("/experiments/{experiment_id}/submission")
+def check(request: Request, experiment_id: int, session: SessionDep, storage: StorageDep, board: str = "") -> Response:
+    """The experiment's file before it is sent."""
+    context = _check_page(session, storage, experiment_id, board=sending.checked_board(board))
+    return page(request, "submissions/check.html", context)
+
+
+def _check_page(
+    session: Session, storage: Storage, experiment_id: int, *, board: str = "", remark: str = "", error: str = ""
+) -> CheckPage:
+    experiment = experiment_queries.experiment(session, experiment_id)
+    contest = contest_queries.contest_by_id(session, experiment.contest_id)
+    day, missing, examined = quota.of_day(session, contest), "", None
+    try:
+        examined = checking.examine(session, storage, contest, experiment, board)
+    except (NotFound, Refused) as why:
+        missing = why.message
+    return CheckPage(
+        contest=contest,
+        metric=METRICS[contest.metric],
+        experiment=experiment,
+        quota=day,
+        examined=examined,
+        missing=missing,
+        mine=overview.of_experiment(session, contest, experiment, day.day),
+        names=checks.NAMES,
+        board=board,
+        remark=remark,
+        error=error,
+    )
+
+
+@router.post("/experiments/{experiment_id}/submissions")
+def make(
+    request: Request,
+    experiment_id: int,
+    session: SessionDep,
+    storage: StorageDep,
+    who: Member,
+    action: Annotated[str, Form(pattern="^(plan|sent)$")] = "plan",
+    board: Text = "",
+    remark: Text = "",
+    day: Text = "",
+    anyway: Annotated[bool, Form()] = False,
+) -> Response:
+    """Plan the experiment's file for a day, or say that it was sent."""
+    experiment = experiment_queries.experiment(session, experiment_id)
+    try:
+        asked = sending.Asked(board, remark, who.name, anyway)
+        if action == "plan":
+            sending.plan(session, storage, experiment, asked, calendar.day(day) if day else None)
+        else:
+            sending.send_now(session, storage, experiment, asked)
+    except AppError as error:
+        return _not_done(request, session, storage, experiment_id, error, board=board[:20], remark=remark)
+    return RedirectResponse(f"/experiments/{experiment_id}#online", 303)
+
+
+@router.post("/submissions/{submission_id}/send")
+def send(
+    request: Request,
+    submission_id: int,
+    session: SessionDep,
+    storage: StorageDep,
+    who: Member,
+    anyway: Annotated[bool, Form()] = False,
+) -> Response:
+    """A planned file was sent."""
+    row = queries.submission(session, submission_id)
+    try:
+        sending.send(session, storage, row, sending.Asked(who=who.name, anyway=anyway))
+    except AppError as error:
+        if row.experiment_id is None:
+            raise
+        return _not_done(request, session, storage, row.experiment_id, error, board=row.board)
+    return RedirectResponse(f"/experiments/{row.experiment_id}#online", 303)
+
+
+@router.post("/submissions/{submission_id}/withdraw")
+def withdraw(submission_id: int, session: SessionDep, who: Member, why: Text = "") -> Response:
+    """A plan is given up, or the contest did not take the file."""
+    row = sending.withdraw(session, queries.submission(session, submission_id), why, who.name)
+    contest = contest_queries.contest_by_id(session, row.contest_id)
+    return RedirectResponse(f"/contests/{contest.slug}/submissions", 303)
+
+
+def _not_done(
+    request: Request,
+    session: Session,
+    storage: Storage,
+    experiment_id: int,
+    error: AppError,
+    *,
+    board: str = "",
+    remark: str = "",
+) -> Response:
+    context = _check_page(session, storage, experiment_id, board=board, remark=remark, error=error.message)
+    return page(request, "submissions/check.html", context, error.status)
+
+
+@router.post("/experiments/{experiment_id}/online-scores")
+def post_score(
+    request: Request,
+    experiment_id: int,
+    session: SessionDep,
+    who: Member,
+    value: Text = "",
+    note: Text = "",
+    board: Text = "",
+    submission: Text = "",
+    corrects: Text = "",
+    of: Text = "",
+    key: Annotated[str | None, Form()] = None,
+) -> Response:
+    """Append an online score typed by a person; sent twice by a double click it is kept once. `of`: the number of the
+    experiment that a corrected score is of, where it stood with the wrong one."""
+    try:
+        experiment = experiment_queries.experiment(session, _number("of", of) or experiment_id)
+        score = service.OnlineScore(
+            service.number(value),
+            note.strip(),
+            text=value.strip(),
+            source="form",
+            made_by=who.name,
+            board=board,
+            submission=_number("submission", submission),
+            corrects=_number("corrects", corrects),
+        )
+        service.post_online_score(session, experiment, score, key=key)
+    except AppError as error:
+        typed = {"value": value, "note": note, "board": board, "corrects": corrects, "submission": submission}
+        context = page_of(request, session, experiment_id, error=error.message, typed=typed)
+        return page(request, "experiments/page.html", context, error.status, headers=CHARTS)
+    return RedirectResponse(f"/experiments/{experiment.id}#online", 303)
+
+
+def _number(field: str, text: str) -> int | None:
+    """Of a hidden or typed field; empty: none. Raises Refused."""
+    text = text.strip().removeprefix("#")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        message = _("%(text)s is no number of one", text=repr(text[:30]))
+        raise Refused(message, [FieldError(field, message, text[:30])])
+    return int(text)
