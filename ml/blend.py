@@ -1,27 +1,22 @@
 """Puts predictions together: the folds and repeats of one experiment, or several experiments. Called by run.
 
 Folds: each row's out-of-fold probability (mean over repeats), test predictions averaged. Fusion: members that predict
-the same rows; mean, mean of ranks, mean of logits, or weights of the logits. Weights are found on the valid
-predictions, which no member was trained on, and cross-fitted by component: the fusion's valid score is of rows that
-its weights have not seen.
+the same rows, by a method of ml.mixing. Weights are found on the valid predictions, which no member was trained on,
+and cross-fitted by component: the fusion's valid score is of rows that its weights have not seen.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from scipy.special import expit, logit
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ml.contract.events import Scored
 from ml.contract.fusion_config import FusionConfig
 from ml.contract.job import Job, JobInput
 from ml.contract.scores import Scores
 from ml.errors import RunError
-from ml.metrics import Labels, auc_interval, scores
+from ml.metrics import auc_interval, scores
+from ml.mixing import FOUND, Mix, combine, cross_fitted, fitted
 from ml.pairs import Pairs, check_file, read_test, read_train
 from ml.prediction_files import (
     SCORES,
@@ -40,8 +35,12 @@ from ml.prediction_files import (
 from ml.split import components_of
 from ml.teller import Tell, log
 
-CROSS_FITS = 5
-_EDGE = 1e-7  # probabilities of 0 and 1 have no logit
+#: what a method's weights weigh
+_WEIGHED = {
+    "weights": "weights of the logits",
+    "greedy": "shares of the ranks",
+    "constrained": "shares of the probabilities",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,48 +159,18 @@ def _fuse(
     valid_NM = np.stack([member.valid.probabilities_N for member in members], axis=1)
     tests = [member.test_N for member in members if member.test_N is not None]
     test_NM = np.stack(tests, axis=1) if tests else None
-    if fusion.method != "weights":
+    if fusion.method not in FOUND:
         mixed = [None if part is None else combine(part, fusion.method) for part in (valid_NM, test_NM)]
         assert mixed[0] is not None  # noqa: S101 - for the types
         return ValidPart(first.rows, first.labels_N, mixed[0]), mixed[1]
-    honest_N = cross_fitted(valid_NM, first.labels_N, components_of(train)[first.rows])
-    final = _fitted(valid_NM, first.labels_N)
-    shares = ", ".join(f"{m.name} {w:.3f}" for m, w in zip(members, final.coef_[0], strict=True))
-    log(tell, f"weights of the logits: {shares}; constant {final.intercept_[0]:.3f}")
-    test_N = None if test_NM is None else final.predict_proba(_logits(test_NM))[:, 1]
-    return ValidPart(first.rows, first.labels_N, honest_N), test_N
+    component_N = components_of(train)[first.rows]
+    honest_N = cross_fitted(valid_NM, first.labels_N, component_N, fusion.method, fusion.bags)
+    final = fitted(valid_NM, first.labels_N, fusion.method, fusion.bags)
+    log(tell, _in_words(members, final))
+    return ValidPart(first.rows, first.labels_N, honest_N), None if test_NM is None else final.of(test_NM)
 
 
-def combine(probabilities_NM: npt.NDArray[np.float64], method: str) -> Probabilities:
-    """One column from M: mean; rank_mean (mean rank over N, in (0, 1)); logit_mean (sigmoid of the mean logit)."""
-    if method == "mean":
-        return np.asarray(probabilities_NM.mean(1))
-    if method == "rank_mean":
-        return np.asarray((rankdata(probabilities_NM, axis=0) - 0.5).mean(1) / len(probabilities_NM))
-    return np.asarray(expit(_logits(probabilities_NM).mean(1)))
-
-
-def cross_fitted(
-    probabilities_NM: npt.NDArray[np.float64], labels_N: Labels, component_N: npt.NDArray[np.int64]
-) -> Probabilities:
-    """Each row's blend by weights that were found on the other parts, split by component."""
-    found_N = np.empty(len(labels_N))
-    parts = min(CROSS_FITS, len(np.unique(component_N)))
-    if parts < 2:
-        raise RunError("the valid rows hang together in one component: weights can't be cross-fitted, take rank_mean")
-    cut = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
-    for others, held in cut.split(probabilities_NM, labels_N, component_N):
-        if len(np.unique(labels_N[others])) < 2:
-            raise RunError("too few valid rows of one label to find weights: take rank_mean")
-        found_N[held] = _fitted(probabilities_NM[others], labels_N[others]).predict_proba(
-            _logits(probabilities_NM[held])
-        )[:, 1]
-    return found_N
-
-
-def _fitted(probabilities_NM: npt.NDArray[np.float64], labels_N: Labels) -> LogisticRegression:
-    return LogisticRegression(C=1.0, max_iter=1000).fit(_logits(probabilities_NM), labels_N)
-
-
-def _logits(probabilities_NM: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(logit(np.clip(probabilities_NM, _EDGE, 1 - _EDGE)))
+def _in_words(members: list[Member], found: Mix) -> str:
+    each = ", ".join(f"{m.name} {w:.3f}" for m, w in zip(members, found.weights_M.tolist(), strict=True))
+    constant = f"; constant {found.constant:.3f}" if found.method == "weights" else ""
+    return f"{_WEIGHED[found.method]}: {each}{constant}"

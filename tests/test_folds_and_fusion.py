@@ -71,6 +71,8 @@ def test_folds_then_a_fusion_then_a_student(tmp_path: Path) -> None:
         taught = line.finished(student["id"])
         assert [run["kind"] for run in taught["runs"]] == ["finetune"]
 
+        blends_of_the_page(line, [first["id"], second["id"]])
+
         page = line.http.get("/contests/oppo").text
         assert "2: 0." in page  # folds behind the score: how many, mean and deviation
         assert 'class="chip mark"' in page
@@ -80,6 +82,23 @@ def test_folds_then_a_fusion_then_a_student(tmp_path: Path) -> None:
         assert all(title in table for title in ("valid 95%", "folds", "marks"))
         again = line.http.get("/contests/oppo/leaderboard.csv").text
         assert "folds deviation" in again
+
+
+def blends_of_the_page(line: SetUp, members: list[int]) -> None:
+    """What the page promises before a click is what the row's run scores, and it writes a file to send."""
+    asked = ",".join(map(str, members))
+    read = line.http.get(f"/api/v1/contests/oppo/blend?ids={asked}")
+    assert read.status_code == 200, read.text
+    promised = {method["method"]: method["auc"][0] for method in read.json()["methods"]}
+    for method in ("rank_mean", "greedy", "constrained"):
+        clicked = line.http.post("/contests/oppo/blend", data={"ids": asked, "method": method})
+        assert clicked.status_code == 303, clicked.text
+        row = line.finished(int(clicked.headers["location"].split("/")[-1]))
+        assert valid_of(row)["value"] == pytest.approx(promised[method], abs=1e-12)
+        file = line.http.get(f"/api/v1/runs/{row['runs'][-1]['id']}/artifacts/test_predictions.tsv").text
+        assert len(file.splitlines()) == 40
+    page = line.http.get(f"/contests/oppo/blend?ids={asked}").text
+    assert page.count('name="method" value=') == 2  # "weights" was queued by hand above, as the same fusion
 
 
 def test_a_clone_says_what_differs(tmp_path: Path) -> None:

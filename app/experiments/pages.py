@@ -29,7 +29,7 @@ from app.submissions import overview, quota, snippets
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.snippets import Snippets
-from app.submissions.writing import PREDICTIONS_OF_TEST, Told
+from app.submissions.writing import PREDICTIONS_OF_TEST, Told, told_of
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 

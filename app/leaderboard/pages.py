@@ -184,6 +184,7 @@ def _address(view: View) -> str:
 #: what goes on with the ticked rows on another page
 _ELSEWHERE = {
     "compare": "/contests/{slug}/compare?ids={ids}",
+    "blend": "/contests/{slug}/blend?ids={ids}",
     "trash": "/contests/{slug}/trash?ids={ids}",
     "fuse": "/experiments/new?contest={slug}&fuse={ids}",
 }

@@ -20,8 +20,10 @@ FILE = "valid_predictions.tsv"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of N rows of the train file, by ascending number; the arrays are shared: never written to."""
+    """Of N rows of the train file, by ascending number; the arrays are shared: never written to. `sha256`: of the
+    file."""
 
+    sha256: str
     rows_N: NDArray[np.int64]
     labels_N: NDArray[np.bool_]
     probabilities_N: NDArray[np.float64]
@@ -47,11 +49,11 @@ def predictions(session: Session, storage: Storage, experiment: Experiment) -> P
         raise Refused(_("%(file)s of experiment %(id)s can't be read: %(why)s", **told)) from error
 
 
-@lru_cache(maxsize=200)  # a file never changes: its path is its hash; of 10,000 rows it is 170 kB
+@lru_cache(maxsize=200)  # a file never changes: its name is its hash; of 10,000 rows it is 170 kB
 def _read(path: Path) -> Predictions:
     empty = not path.stat().st_size
     found: NDArray[Any] = np.empty((0, 3)) if empty else np.loadtxt(path, delimiter="\t", ndmin=2)
     parts = found[:, 0].astype(np.int64), found[:, 1] == 1, found[:, 2].copy()
     for part in parts:
         part.flags.writeable = False
-    return Predictions(*parts)
+    return Predictions(path.name, *parts)

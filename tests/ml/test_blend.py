@@ -6,15 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
-from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from ml.blend import combine, cross_fitted
 from ml.contract.experiment import ExperimentConfig
+from ml.contract.fusion_config import METHODS
 from ml.contract.scores import Scores
 from ml.errors import RunError
 from ml.metrics import auc_interval
+from ml.mixing import FOUND, combine
 from ml.prediction_files import RunScores, read_test_predictions, read_valid, write_scores, write_test, write_valid
 from ml.run import run
 
@@ -91,17 +90,7 @@ def test_repeats_without_a_valid_part(bench: SimpleNamespace) -> None:
     assert read_valid(out / "valid_predictions.tsv").rows.tolist() == []
 
 
-def test_the_methods_are_their_formulas() -> None:
-    p = np.random.default_rng(2).random((50, 3))
-    assert combine(p, "mean") == pytest.approx(p.mean(1))
-    assert combine(p, "logit_mean") == pytest.approx(expit(logit(p).mean(1)))
-    ranks = combine(p, "rank_mean")
-    assert rankdata(ranks) == pytest.approx(rankdata(rankdata(p, axis=0).sum(1)))
-    assert 0 < ranks.min() < ranks.max() < 1
-    assert np.isfinite(combine(np.array([[0.0, 1.0]]), "logit_mean")).all()
-
-
-@pytest.mark.parametrize("method", ["mean", "rank_mean", "logit_mean", "weights"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_fusion_through_a_job(bench: SimpleNamespace, method: str) -> None:
     random = np.random.default_rng(3)
     rows = np.arange(0, 90)
@@ -116,24 +105,14 @@ def test_a_fusion_through_a_job(bench: SimpleNamespace, method: str) -> None:
     found = read_valid(out / "valid_predictions.tsv").probabilities_N
     assert scored.scores.roc_auc == pytest.approx(roc_auc_score(LABELS[rows], found))
     test = read_test_predictions(out / "test_predictions.tsv")
-    if method == "weights":
+    if method in FOUND:
         assert scored.scores.roc_auc > roc_auc_score(LABELS[rows], good) - 0.06
         assert np.all(np.diff(test) > 0)  # the good member's order
-        assert any("weights of the logits: experiment-4" in event.message for event in told if event.type == "log")
+        weighed = {"weights": "weights of the logits", "greedy": "shares of the ranks"}
+        wanted = f"{weighed.get(method, 'shares of the probabilities')}: experiment-4"
+        assert any(wanted in event.message for event in told if event.type == "log")
     else:
         assert found == pytest.approx(combine(np.stack([good, noise], 1), method))
-
-
-def test_weights_are_honest(bench: SimpleNamespace) -> None:
-    """Fifty members of pure noise: fitted and scored on the same rows they look good, cross-fitted they don't."""
-    random = np.random.default_rng(4)
-    labels = (random.random(300) < 0.5).astype(np.int8)
-    noise = random.random((300, 50))
-    honest = roc_auc_score(labels, cross_fitted(noise, labels, np.arange(300)))
-    assert abs(honest - 0.5) < 0.1
-    groups = np.arange(300) // 2
-    again = cross_fitted(noise, labels, groups)
-    assert np.array_equal(again, cross_fitted(noise, labels, groups))
 
 
 def test_members_that_do_not_fit_are_refused(bench: SimpleNamespace) -> None:

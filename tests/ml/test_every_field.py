@@ -125,7 +125,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "seed": ({}, 3),
 }
 #: what these do is counted in runs, not in weights: see test_members and test_blend
-COUNTED = {"data.repeats", "fusion.members", "fusion.method", "version"}
+COUNTED = {"data.repeats", "fusion.members", "fusion.method", "fusion.bags", "version"}
 #: changes who does it and, but for dropout, not what comes out: test_parallel
 SHARED = {"pretrain.num_processes", "finetune.num_processes"}
 TINY = {

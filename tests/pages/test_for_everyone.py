@@ -11,7 +11,9 @@ from playwright.sync_api import Page, expect
 from app.contests import queries
 from app.experiments import service as experiments
 from ml.contract.experiment import ExperimentConfig
-from tests.factories import TINY, make_experiment, pair_text
+from tests.app.leaderboard.test_compare import finished
+from tests.app.significance.test_noise import predicted
+from tests.factories import TINY, make_experiment, pair_text, storage_in
 from tests.pages.conftest import fits, opened
 from tests.pages.test_charts_in_chromium import House
 from tests.processes import SetUp, set_up
@@ -37,6 +39,8 @@ PAGES = (
     "/runs/1/log",
     "/curves?run=1&series=loss",
     "/contests/oppo/compare?ids=1,2",
+    "/contests/oppo/blend?ids=5,6",
+    "/contests/oppo/blend?ids=4,5,6",
     "/experiments/new?contest=oppo",
     "/experiments/new?contest=oppo&clone=1",
     "/experiments/1",
@@ -53,7 +57,7 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """An experiment that ended, one at work, one that waits, and one in the archive."""
+    """An experiment that ended, one at work, one in the archive, one that waits, and two that can be blended."""
     folder: Path = tmp_path_factory.mktemp("everyone")
     with set_up(folder, PAIRBOARD_LEASE_SECONDS="3600") as line:
         line.start_web()
@@ -64,6 +68,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             experiments.archive(session, old)
             make_experiment(session, contest, "waits", ExperimentConfig.model_validate({**TINY, "seed": 6}))
         sealed_contest(line)
+            storage = storage_in(folder / "data")
+            for seed in (7, 8):
+                finished(session, storage, contest, f"member {seed}", predicted(1.0, seed, range(0, 60, 2)), seed=seed)
         yield made
         made.database.dispose()
 
@@ -103,7 +110,7 @@ def cookies(page: Page, house: House, language: str, theme: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_nothing_sticks_out_of_a_small_phone(chromium: str, house: House, language: str) -> None:
-    with opened(chromium, house.line.url, NARROW, harmless=("404",)) as page:
+    with opened(chromium, house.line.url, NARROW, harmless=("404", "422")) as page:
         cookies(page, house, language, "system")
         for address in PAGES:
             page.goto(address)

@@ -1,0 +1,47 @@
+"""The web's formulas of a blend are those of the run that makes it, to the bit."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from app.significance import mixing
+from ml import mixing as of_the_run
+from ml.contract.fusion_config import METHODS
+
+
+def drawn(rows: int, members: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, predictions with ties and extremes, and components, a giant among them."""
+    random = np.random.default_rng(seed)
+    labels = random.random(rows) < 0.4
+    scores = (labels * 2 - 1) + random.standard_normal((members, rows)) * random.uniform(0.5, 3, (members, 1))
+    p = expit(2 * scores).T.round(3)
+    component = random.integers(0, rows // 2, rows)
+    component[: rows // 8] = 0
+    return labels, p, component
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("rows", "members"), [(60, 2), (700, 7)])
+def test_both_sides_have_the_same_formulas(method: str, rows: int, members: int) -> None:
+    labels, p, component = drawn(rows, members, seed=rows)
+    if method not in mixing.FOUND:
+        assert np.array_equal(mixing.combine(p, method), of_the_run.combine(p, method))
+        return
+    ones = labels.astype(np.int8)
+    theirs, ours = of_the_run.fitted(p, ones, method), mixing.fitted(p, labels, method)
+    assert np.array_equal(theirs.weights_M, ours.weights_M)
+    assert theirs.constant == ours.constant
+    other = drawn(50, members, seed=1)[1]
+    assert np.array_equal(theirs.of(other), ours.of(other))
+    # the numbers of components are others on both sides, the parts are not
+    renamed = np.random.default_rng(2).permutation(rows)[component]
+    there, here = of_the_run.cross_fitted(p, ones, component, method), mixing.cross_fitted(p, labels, renamed, method)
+    assert np.array_equal(there, here)
+
+
+def test_both_sides_refuse_the_same() -> None:
+    p = np.random.default_rng(1).random((10, 2))
+    with pytest.raises(ValueError, match="hang together in one component"):
+        mixing.cross_fitted(p, np.arange(10) % 2 == 0, np.zeros(10, np.int64), "greedy")
+    with pytest.raises(ValueError, match="too few valid rows of one label"):
+        mixing.cross_fitted(p, np.arange(10) == 3, np.arange(10), "constrained")
