@@ -67,10 +67,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             old, _ = make_experiment(session, contest, "old", ExperimentConfig.model_validate({**TINY, "seed": 5}))
             experiments.archive(session, old)
             make_experiment(session, contest, "waits", ExperimentConfig.model_validate({**TINY, "seed": 6}))
-        sealed_contest(line)
             storage = storage_in(folder / "data")
             for seed in (7, 8):
                 finished(session, storage, contest, f"member {seed}", predicted(1.0, seed, range(0, 60, 2)), seed=seed)
+        sealed_contest(line)
         yield made
         made.database.dispose()
 

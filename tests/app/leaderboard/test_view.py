@@ -307,7 +307,8 @@ def test_what_the_table_is_ordered_by_is_what_it_shows(session: Session, tmp_pat
     session.expire_all()
     (shown,) = ranked(session, contest).rows
     assert (row.shown_train, row.shown_valid, row.shown_online) == (0.75, 0.8, 0.705)
-    assert shown.train and shown.valid
+    assert shown.train
+    assert shown.valid
     assert shown.online
     assert (shown.train.value, shown.valid.value, shown.online.value) == (0.75, 0.8, 0.705)
     assert row.shown_deviation == pytest.approx(np.std([0.79, 0.82], ddof=1))
