@@ -31,7 +31,8 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
-    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
+    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks")),
+    *(f"/contests/oppo/audit{asked}" for asked in ("", "?train=1&split_by=row", "?train=1&test=2", "?train=1&fold=3")),
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
 STORED = re.compile(r"it broke")
@@ -94,6 +95,7 @@ def test_pages_of_every_state_in_chinese(client: TestClient, carry: Carry) -> No
         found = experiment_over_http(client, name="一", config={**TINY, "pretrain": None, "seed": seed})
         if events is not None:
             carry(found["runs"][0]["id"], events)
+    client.post("/contests/oppo/audit", data={"train": "1", "test": "2"})
     left = {}
     for path in STATES:
         answer = client.get(path, headers=ZH)
