@@ -32,7 +32,8 @@ STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/contests/oppo/format", "/contests/oppo/sealed", "/contests/oppo/sealed?everyone=true"),
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
-    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
+    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks")),
+    *(f"/contests/oppo/audit{asked}" for asked in ("", "?train=1&split_by=row", "?train=1&test=2", "?train=1&fold=3")),
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
 STORED = re.compile(r"it broke")
@@ -98,6 +99,7 @@ def test_pages_of_every_state_in_chinese(client: TestClient, carry: Carry) -> No
     left = {"/contests/oppo/sealed": english_in(client.get("/contests/oppo/sealed", headers=ZH).text)}
     assert left.pop("/contests/oppo/sealed") == [], "without answers it asks for them"
     seal(client)
+    client.post("/contests/oppo/audit", data={"train": "1", "test": "2"})
     for path in STATES:
         answer = client.get(path, headers=ZH)
         assert answer.status_code == 200, path

@@ -9,12 +9,40 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import app.web as web
-from ml.contract.events import DataRead, Evaluated, Failed, Finished, Measured, Progress, Scored, Started, Verified
+from ml.contract.events import (
+    Audited,
+    DataRead,
+    Evaluated,
+    Failed,
+    Finished,
+    Measured,
+    Progress,
+    Scored,
+    Started,
+    Verified,
+)
 from ml.contract.hardware import Card, Hardware
+from ml.contract.leaks import CHECKS, SECONDS, Check, Example
 from ml.contract.scores import Scores
 from tests.factories import TINY, contest_over_http, experiment_over_http
 
 SCORES = Scores(roc_auc=0.75, accuracy=0.7, f1=0.6, log_loss=0.5)
+AUDITED = Audited(
+    verdict="suspicious",
+    seconds=0.25,
+    checks=tuple(
+        Check(
+            name=name,
+            level="suspicious" if name == "exact" else "info",
+            count=1,
+            of=10,
+            second=1 if name in SECONDS else None,
+            limit=0.0 if name == "exact" else None,
+            examples=(Example(line=3, a="11 12", b="13", label=1, train_line=7, train_a="11 12", train_b="13"),),
+        )
+        for name in CHECKS
+    ),
+)
 EVENTS = (
     Started(
         device="cpu",
@@ -36,6 +64,7 @@ EVENTS = (
         largest_component_rows=3,
         split_sha256="ab" * 32,
     ),
+    AUDITED,
     Progress(
         stage="finetune",
         step=3,
@@ -116,7 +145,7 @@ def test_an_experiment_in_each_of_its_states(client: TestClient, carry: Carry) -
     for name, events, texts in (
         ("waits", None, ["queued", "No worker is connected"]),
         ("works", EVENTS, ["running", "step 3", "0.75000", "Its machine: GPU 3 37% busy"]),
-        ("done", EVENTS + END, ["finished", "identical to the bit", "ab" * 6]),
+        ("done", EVENTS + END, ["finished", "identical to the bit", "ab" * 6, "audit: suspicious"]),
         ("broken", (*EVENTS, Failed(reason="it broke", detail="Traceback")), ["failed", "it broke", "Traceback"]),
     ):
         found = experiment_over_http(client, name=name, config={**config, "seed": len(name)})

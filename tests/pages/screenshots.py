@@ -25,6 +25,8 @@ PAGES = {
     "pairs": "/contests/oppo/files/1/pairs",
     "words": "/contests/oppo/words",
     "mistakes": "/experiments/1/mistakes",
+    "leaks": "/experiments/1/leaks",
+    "audit": "/contests/oppo/audit?train=1&split_by=row",
     "trash": "/contests/oppo/trash",
     "format": "/contests/oppo/format",
     "sealed": "/contests/oppo/sealed?everyone=true",

@@ -32,6 +32,9 @@ PAGES = (
     "/contests/oppo/files",
     "/contests/oppo/files/1/pairs",
     "/contests/oppo/words",
+    "/contests/oppo/audit?train=1",
+    "/contests/oppo/audit?train=1&split_by=row",
+    "/experiments/1/leaks",
     "/contests/oppo/trash",
     "/contests/oppo/format",
     "/contests/oppo/sealed?everyone=true",
@@ -62,6 +65,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with set_up(folder, PAIRBOARD_LEASE_SECONDS="3600") as line:
         line.start_web()
         made = House(line)
+        asked = {"config": {"data": {"split_by": "row"}}}
+        line.http.post("/api/v1/contests/oppo/audits", json=asked).raise_for_status()
         with made.database.writing() as session:
             contest = queries.contest(session, "oppo")
             old, _ = make_experiment(session, contest, "old", ExperimentConfig.model_validate({**TINY, "seed": 5}))
