@@ -52,6 +52,7 @@ from app.search import api as search_api
 from app.search import pages as search_pages
 from app.settings import Settings, load
 from app.significance import api as significance_api
+from app.significance import valid_online_api, valid_online_pages
 from app.storage import Storage
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
@@ -131,6 +132,7 @@ def _routes(app: FastAPI) -> None:
         leaderboard_api,
         compare_api,
         significance_api,
+        valid_online_api,
         saved_api,
         trash_api,
         search_api,
@@ -154,7 +156,7 @@ def _routes(app: FastAPI) -> None:
         status_pages,
         edit_pages,
     )
-    board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages)
+    board = (leaderboard_pages, compare_pages, valid_online_pages, saved_pages, trash_pages, search_pages)
     for pages in (*first, run_pages, curve_pages, log_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")

@@ -30,6 +30,7 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 #: with experiments that wait (1), are trained (2), finished (3) and failed (4)
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
+    "/contests/oppo/valid-online",
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
     *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
 )

@@ -25,6 +25,7 @@ PAGES = {
     "pairs": "/contests/oppo/files/1/pairs",
     "words": "/contests/oppo/words",
     "mistakes": "/experiments/1/mistakes",
+    "valid-online": "/contests/oppo/valid-online",
     "trash": "/contests/oppo/trash",
     "numbers": "/curves?run=2&series=loss",
     "form": "/experiments/new?contest=oppo",

@@ -30,6 +30,7 @@ PAGES = (
     "/contests/oppo/files",
     "/contests/oppo/files/1/pairs",
     "/contests/oppo/words",
+    "/contests/oppo/valid-online",
     "/contests/oppo/trash",
     "/runs/1/log",
     "/curves?run=1&series=loss",
