@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from app.contests import queries
@@ -11,6 +12,7 @@ from app.leaderboard.importing import import_table
 from app.significance import online_queries
 from tests.pages.conftest import SIZES, fits, opened
 from tests.pages.test_charts_in_chromium import House
+from tests.pages.test_for_everyone import RULES
 from tests.processes import set_up
 
 TABLE = """| experiment | valid | online |
@@ -47,9 +49,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("zh", "dark")])
 def test_the_scatter_is_drawn(chromium: str, house: House, language: str, scheme: str, size: tuple[int, int]) -> None:
+    """And no rule of accessibility is broken with it."""
     options = {"color_scheme": scheme, "locale": {"en": "en-GB", "zh": "zh-CN"}[language]}
     with opened(chromium, house.line.url, size, **options) as page:
         page.goto(ADDRESS)
@@ -57,7 +59,12 @@ def test_the_scatter_is_drawn(chromium: str, house: House, language: str, scheme
         plot.scroll_into_view_if_needed()
         expect(plot.locator("canvas").first).to_be_visible()
         page.wait_for_timeout(400)
+        assert Axe().run(page, options=RULES).response["violations"] == []
         fits(page, f"valid-online-{language}-{scheme}")
+        page.locator("select[name=window]").select_option("2")
+        expect(plot.locator("canvas").first).to_be_visible()
+        page.wait_for_timeout(400)
+        fits(page, f"valid-online-{language}-{scheme}-group")
 
 
 def test_without_javascript_the_tables_say_it(chromium: str, house: House) -> None:
