@@ -56,7 +56,7 @@ from app.search import api as search_api
 from app.search import pages as search_pages
 from app.settings import Settings, load
 from app.significance import api as significance_api
-from app.significance import blend_api, blend_pages
+from app.significance import blend_api, blend_pages, valid_online_api, valid_online_pages
 from app.storage import Storage
 from app.submissions import api as submission_api
 from app.submissions import format_api, format_pages
@@ -146,6 +146,7 @@ def _routes(app: FastAPI) -> None:
         compare_api,
         significance_api,
         blend_api,
+        valid_online_api,
         saved_api,
         trash_api,
         search_api,
@@ -173,7 +174,7 @@ def _routes(app: FastAPI) -> None:
         edit_pages,
         submission_pages,
     )
-    board = (leaderboard_pages, compare_pages, blend_pages, saved_pages, trash_pages, search_pages)
+    board = (leaderboard_pages, compare_pages, blend_pages, valid_online_pages, saved_pages, trash_pages, search_pages)
     for pages in (*first, run_pages, curve_pages, log_pages, format_pages, sealed_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")

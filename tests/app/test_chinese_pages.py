@@ -31,6 +31,7 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/contests/oppo/format", "/contests/oppo/sealed", "/contests/oppo/sealed?everyone=true"),
+    "/contests/oppo/valid-online",
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
     *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks")),
     *(f"/contests/oppo/audit{asked}" for asked in ("", "?train=1&split_by=row", "?train=1&test=2", "?train=1&fold=3")),

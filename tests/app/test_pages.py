@@ -132,6 +132,7 @@ def test_an_empty_house(client: TestClient) -> None:
     shown(client, "/contests/oppo/files")
     shown(client, "/contests/oppo/format", "0.9731254")
     shown(client, "/contests/oppo/sealed", "The contest has no test file yet")
+    shown(client, "/contests/oppo/valid-online", "No row has a valid and an online score yet")
     shown(client, "/experiments/new?contest=oppo", "Upload one first")
     shown(client, "/nowhere", "there is nothing at /nowhere", status=404)
     shown(client, "/contests/nowhere", status=404)

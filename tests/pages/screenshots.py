@@ -27,6 +27,7 @@ PAGES = {
     "mistakes": "/experiments/1/mistakes",
     "leaks": "/experiments/1/leaks",
     "audit": "/contests/oppo/audit?train=1&split_by=row",
+    "valid-online": "/contests/oppo/valid-online",
     "trash": "/contests/oppo/trash",
     "format": "/contests/oppo/format",
     "sealed": "/contests/oppo/sealed?everyone=true",

@@ -35,6 +35,7 @@ PAGES = (
     "/contests/oppo/audit?train=1",
     "/contests/oppo/audit?train=1&split_by=row",
     "/experiments/1/leaks",
+    "/contests/oppo/valid-online",
     "/contests/oppo/trash",
     "/contests/oppo/format",
     "/contests/oppo/sealed?everyone=true",
