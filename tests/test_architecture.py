@@ -57,6 +57,8 @@ ALLOWED = {
             "jinja2",
             "babel",
             "markdown_it",
+            "nh3",
+            "h11",
             "markupsafe",
             "tabulate",
             "argon2",

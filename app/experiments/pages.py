@@ -17,6 +17,7 @@ from app.experiments import queries
 from app.experiments.models import Experiment, Score
 from app.experiments.note import rendered
 from app.experiments.status_pages import RunView, Stage, status_of
+from app.gate import CHARTS_CSP
 from app.language import N_
 from app.leaderboard.queries import Row
 from app.runs import queries as run_queries
@@ -25,9 +26,9 @@ from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.models import Artifact, Run
 from app.runs.reproduce import Recipe, recipes
-from app.security import CHARTS_CSP, Actor, member
+from app.security import Actor, member
 from app.submissions import service as submissions
-from app.web import SessionDep, page
+from app.web import SessionDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
@@ -92,7 +93,7 @@ def _page(
     seen = stream_service.now(session, run_queries.runs_of(session, experiment.id))
     view = status_of(session, experiment)
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
-    settings, url = request.app.state.settings, request.url
+    settings = request.app.state.settings
     same = queries.same_fingerprint(session, contest.id, experiment.fingerprint) if experiment.fingerprint else []
     return ExperimentPage(
         contest=contest,
@@ -106,7 +107,7 @@ def _page(
         scores=[score for score in scores if score.split != "online"],
         submitted=[score for score in reversed(scores) if score.split == "online"],
         predictions=_predictions(view.runs),
-        recipes=recipes(session, runs, f"{url.scheme}://{url.netloc}", signed_in=not settings.on_loopback),
+        recipes=recipes(session, runs, site_url(request), signed_in=not settings.on_loopback),
         signed_in_only=not settings.on_loopback,
         cursor=stream_service.cursor_text(seen) if view.row.active else "",
         files=[

@@ -15,6 +15,7 @@ from app.errors import FieldError, Refused
 from app.experiments import queries, relatives
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
 from app.language import gettext as _
+from app.texts import checked_note
 from ml.contract.events import Scored
 from ml.contract.experiment import ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
@@ -102,7 +103,7 @@ def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Expe
     return Experiment(
         contest_id=contest.id,
         name=name,
-        note=asked.get("note", "").strip(),
+        note=checked_note(asked.get("note", "")),
         origin="pairboard",
         config=config.model_dump(mode="json"),
         marks=relatives.marks(session, config),
@@ -150,7 +151,7 @@ def create_external(session: Session, contest: Contest, *, name: str, note: str)
         id=queries.free_number(session),
         contest_id=contest.id,
         name=checked_name(name),
-        note=note,
+        note=checked_note(note),
         origin="external",
         created_at=clock(session),
     )
@@ -172,7 +173,7 @@ def edit(
     new_name = experiment.name if name is None else checked_name(name)
     new_verdict = experiment.verdict if verdict is None else _checked_verdict(verdict)
     experiment.name, experiment.verdict = new_name, new_verdict
-    experiment.note = experiment.note if note is None else note.strip()
+    experiment.note = experiment.note if note is None else checked_note(note)
     session.flush()
 
 
