@@ -58,6 +58,9 @@ from app.significance import api as significance_api
 from app.storage import Storage
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
+from app.webhooks import api as webhook_api
+from app.webhooks import pages as webhook_pages
+from app.webhooks.postman import Postman
 
 log = logging.getLogger(__name__)
 #: what FastAPI says when reading a body failed with anything but a JSON error
@@ -77,7 +80,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.storage.forget_torn()
         sweeper = Sweeper(settings, database, app.state.doorbell, app.state.storage)
         sweeper.start()
+        postman = Postman(settings, database)
+        postman.start()
         yield
+        postman.stop()
         sweeper.stop()
         database.dispose()
 
@@ -152,6 +158,7 @@ def _routes(app: FastAPI) -> None:
         upload_api,
         queue_api,
         worker_api,
+        webhook_api,
     )
     for module in programs:
         app.include_router(module.router)
@@ -165,7 +172,7 @@ def _routes(app: FastAPI) -> None:
         status_pages,
         edit_pages,
     )
-    board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages)
+    board = (leaderboard_pages, compare_pages, saved_pages, trash_pages, search_pages, webhook_pages)
     for pages in (*first, run_pages, curve_pages, log_pages, *board):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")

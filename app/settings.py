@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(2, ge=0.1, description="pause between looks at the queue")
     max_upload_mb: int = Field(4096, ge=1)
     max_body_mb: int = Field(8, ge=8, description="of what is not a file; a worker's piece of a file has 4")
+    webhook_allow: str = Field("", description="hosts and networks that webhooks may reach though they are not public")
     worker_token_file: Path | None = Field(None, description="empty: worker-token in the data folder")
     retain_event_days: float = Field(0, ge=0, description="0: all progress of ended runs is kept")
     retain_points: int = Field(500, ge=50, description="progress events of an attempt that thinning leaves")

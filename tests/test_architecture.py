@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STDLIB = sys.stdlib_module_names
-FEATURES = ("accounts", "contests", "experiments", "runs", "submissions", "significance", "leaderboard", "search")
+FEATURES = (
+    "accounts",
+    "contests",
+    "webhooks",
+    "experiments",
+    "runs",
+    "submissions",
+    "significance",
+    "leaderboard",
+    "search",
+)
 TOP_LEVEL = {
     *("pyproject.toml", "app", "worker", "ml", "templates", "migrations", "tests", "docker-compose.yml"),
     *(".env.example", ".dockerignore"),

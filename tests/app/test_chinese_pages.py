@@ -31,6 +31,7 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
+    "/contests/oppo/webhooks",
     *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
@@ -125,6 +126,15 @@ def test_a_wrong_password_in_chinese(client: TestClient) -> None:
     assert answer.status_code == 401
     assert "用户名与密码不匹配" in answer.text
     assert english_in(answer.text) == []
+
+
+def test_webhooks_in_chinese(client: TestClient) -> None:
+    contest_over_http(client)
+    refused = client.post("/contests/oppo/webhooks", data={"url": "http://10.0.0.1/"}, headers=ZH)
+    assert refused.status_code == 422
+    for expected in ("不是公网地址", "请至少选择一项"):
+        assert expected in refused.text
+    assert english_in(refused.text) == []
 
 
 def test_names_of_slices_in_the_language_of_the_request() -> None:

@@ -10,7 +10,7 @@ from tests.security.house import House
 
 Attack = Callable[[House], None]
 ATTACKS: dict[str, Attack] = {}
-ROOMS = ("browser", "scripts", "keys", "input", "files", "exports")
+ROOMS = ("browser", "scripts", "keys", "input", "files", "exports", "outgoing")
 
 
 def attack(name: str) -> Callable[[Attack], Attack]:
