@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STDLIB = sys.stdlib_module_names
 FEATURES = (
-    *("accounts", "contests", "experiments", "runs", "submissions", "sealed"),
+    *("accounts", "contests", "webhooks", "experiments", "runs", "submissions", "sealed"),
     *("significance", "leaderboard", "search"),
 )
 TOP_LEVEL = {
@@ -60,6 +60,8 @@ ALLOWED = {
             "jinja2",
             "babel",
             "markdown_it",
+            "nh3",
+            "h11",
             "markupsafe",
             "tabulate",
             "argon2",

@@ -16,6 +16,7 @@ from app.experiments import queries
 from app.experiments.models import Experiment, Score
 from app.experiments.note import rendered
 from app.experiments.status_pages import RunView, Stage, status_of
+from app.gate import CHARTS_CSP
 from app.language import N_
 from app.leaderboard.queries import Row
 from app.runs import queries as run_queries
@@ -24,13 +25,13 @@ from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.models import Artifact, Run
 from app.runs.reproduce import Recipe, recipes
-from app.security import CHARTS_CSP, member
+from app.security import member
 from app.submissions import overview, quota, snippets
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.snippets import Snippets
 from app.submissions.writing import PREDICTIONS_OF_TEST, Told, told_of
-from app.web import SessionDep, page
+from app.web import SessionDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
@@ -102,8 +103,8 @@ def page_of(
     seen = stream_service.now(session, run_queries.runs_of(session, experiment.id))
     view = status_of(session, experiment)
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
-    settings, url = request.app.state.settings, request.url
-    base, day = f"{url.scheme}://{url.netloc}", quota.of_day(session, contest)
+    settings, base = request.app.state.settings, site_url(request)
+    day = quota.of_day(session, contest)
     same = queries.same_fingerprint(session, contest.id, experiment.fingerprint) if experiment.fingerprint else []
     return ExperimentPage(
         contest=contest,

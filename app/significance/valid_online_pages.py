@@ -9,7 +9,8 @@ from fastapi.responses import Response
 
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
-from app.security import CHARTS_CSP, member
+from app.gate import CHARTS_CSP
+from app.security import member
 from app.significance import sending_words, valid_online_words
 from app.significance.robust_line import LEAST
 from app.significance.sending import BESIDE, SHOWN, Candidate, Sending, sending

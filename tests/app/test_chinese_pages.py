@@ -33,6 +33,7 @@ STATES = (
     *("/contests/oppo/format", "/contests/oppo/sealed", "/contests/oppo/sealed?everyone=true"),
     "/contests/oppo/valid-online",
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
+    "/contests/oppo/webhooks",
     *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks")),
     *(f"/contests/oppo/audit{asked}" for asked in ("", "?train=1&split_by=row", "?train=1&test=2", "?train=1&fold=3")),
 )
@@ -140,6 +141,15 @@ def test_a_wrong_password_in_chinese(client: TestClient) -> None:
     assert answer.status_code == 401
     assert "用户名与密码不匹配" in answer.text
     assert english_in(answer.text) == []
+
+
+def test_webhooks_in_chinese(client: TestClient) -> None:
+    contest_over_http(client)
+    refused = client.post("/contests/oppo/webhooks", data={"url": "http://10.0.0.1/"}, headers=ZH)
+    assert refused.status_code == 422
+    for expected in ("不是公网地址", "请至少选择一项"):
+        assert expected in refused.text
+    assert english_in(refused.text) == []
 
 
 def test_names_of_slices_in_the_language_of_the_request() -> None:

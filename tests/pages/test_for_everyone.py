@@ -40,6 +40,7 @@ PAGES = (
     "/contests/oppo/format",
     "/contests/oppo/sealed?everyone=true",
     "/contests/bare/sealed",
+    "/contests/oppo/webhooks",
     "/runs/1/log",
     "/curves?run=1&series=loss",
     "/contests/oppo/compare?ids=1,2",
