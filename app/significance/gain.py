@@ -3,7 +3,7 @@ how far a board's own number is from the truth. Numbers in, numbers out; called 
 
 import math
 
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 #: two recipes are told apart when this holds: two-sided level, and how often a true difference is noticed
 LEVEL, POWER = 0.05, 0.8
@@ -15,14 +15,15 @@ def expected_gain(mean: float, deviation: float, best: float) -> float:
     if deviation <= 0:
         return max(0.0, mean - best)
     apart = (mean - best) / deviation
-    return float(deviation * (apart * norm.cdf(apart) + norm.pdf(apart)))
+    density = math.exp(-(apart**2) / 2) / math.sqrt(2 * math.pi)
+    return float(deviation * (apart * ndtr(apart) + density))
 
 
 def chance(mean: float, deviation: float, best: float) -> float:
     """That a row that scores about `mean` comes out above the best. Higher is better."""
     if deviation <= 0:
         return float(mean > best)
-    return float(norm.sf((best - mean) / deviation))
+    return float(ndtr((mean - best) / deviation))
 
 
 def scores_needed(difference: float, deviation: float) -> int | None:
@@ -30,7 +31,7 @@ def scores_needed(difference: float, deviation: float) -> int | None:
     scatters by `deviation`. None: no number does, they do not differ."""
     if difference == 0:
         return None
-    each = 2 * (float(norm.isf(LEVEL / 2) + norm.ppf(POWER)) * deviation / difference) ** 2
+    each = 2 * (float(ndtri(1 - LEVEL / 2) + ndtri(POWER)) * deviation / difference) ** 2
     return max(1, math.ceil(each - 1e-9))
 
 

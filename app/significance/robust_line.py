@@ -28,6 +28,8 @@ KEPT = 0.75
 SCALE_OF_NORMAL = float(2 * (norm.pdf(0) - norm.pdf(norm.ppf((1 + KEPT) / 2))) / KEPT)
 #: all pairs of 64 rows; of more rows as many pairs, drawn
 MOST_PAIRS = 2016
+#: so many places at which the width of an interval is counted
+_GRID = 200
 #: numbers that are held at once while noise is drawn
 _AT_ONCE = 4_000_000
 
@@ -78,8 +80,20 @@ def fit(x_N: Floats, y_N: Floats, rounding: float = 0.0) -> Line:
 
 def expected(line: Line, x: float) -> Expected:
     """What a row with this x is expected to get, with the interval of that one row, not of the line."""
-    half, third = (line.scale * float(end) for end in np.quantile(_noise(tuple(line.x_N)).new_row(x), _ENDS))
-    return Expected(line.at(x), line.at(x) - half, line.at(x) + half, third)
+    return expected_all(line, np.array([x]))[0]
+
+
+def expected_all(line: Line, x_M: Floats) -> list[Expected]:
+    """The same for many. Of very many the width is taken at an even selection of x, between which it hardly bends."""
+    noise = _noise(tuple(line.x_N))
+    grid = x_M if len(x_M) <= _GRID else np.linspace(x_M.min(), x_M.max(), _GRID)
+    ends = np.array([np.quantile(noise.new_row(x), _ENDS) for x in grid.tolist()]).reshape(-1, 2) * line.scale
+    if len(grid) < len(x_M):
+        ends = np.stack([np.interp(x_M, grid, column) for column in ends.T], axis=1)
+    return [
+        Expected(line.at(x), line.at(x) - half, line.at(x) + half, third)
+        for x, (half, third) in zip(x_M.tolist(), ends.tolist(), strict=True)
+    ]
 
 
 def residual_p(line: Line) -> Floats:

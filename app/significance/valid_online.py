@@ -16,7 +16,7 @@ from app.contests.models import Contest
 from app.significance import online_queries
 from app.significance.rank_agreement import Agreement, agreement
 from app.significance.regimes import Change, changes
-from app.significance.robust_line import LEAST, Expected, Floats, Line, expected, expected_anyway, fit, residual_p
+from app.significance.robust_line import LEAST, Expected, Floats, Line, expected_all, expected_anyway, fit, residual_p
 from ml.contract.scores import METRICS
 
 LEVEL = 0.05
@@ -197,16 +197,18 @@ def _regime(
     if line is not None:
         p_N = residual_p(line).tolist()
         placed = [
-            Placed(row, _within(expected(line, row.valid or 0.0), span), True, float(rest), p)
-            for row, rest, p in zip(sent, line.residual_N, p_N, strict=True)
+            Placed(row, _within(end, span), True, rest, p)
+            for row, end, rest, p in zip(sent, expected_all(line, x_N), line.residual_N.tolist(), p_N, strict=True)
         ]
-        waiting = [Placed(row, _within(expected(line, row.valid or 0.0), span), True) for row in unsent]
+        ends = expected_all(line, _column(unsent, "valid")) if unsent else []
+        waiting = [Placed(row, _within(end, span), True) for row, end in zip(unsent, ends, strict=True)]
     return Regime(placed, waiting, line, agreement(x_N, y_N), change, before, _noise_share(rows))
 
 
 def _within(found: Expected, span: tuple[float, float]) -> Expected:
     """No score lies outside the range of its metric."""
-    value, low, high = (float(np.clip(end, *span)) for end in (found.value, found.low, found.high))
+    least, most = span
+    value, low, high = (min(max(end, least), most) for end in (found.value, found.low, found.high))
     return Expected(value, low, high, found.deviation)
 
 

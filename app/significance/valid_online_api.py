@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends, Query
 
 from app.contests import queries as contest_queries
 from app.security import member
+from app.significance.findings import findings
 from app.significance.sending import SHOWN, Candidate, sending
 from app.significance.sending_words import reason
 from app.significance.settling import settling
 from app.significance.valid_online import Placed, Regime, Scored, Study, study
-from app.significance.valid_online_words import findings, reading, split_name, verdict
+from app.significance.valid_online_words import reading, split_name, verdict
 from app.web import SessionDep, StorageDep
 
 router = APIRouter(prefix="/api/v1/contests/{slug}/valid-online", tags=["significance"], dependencies=[Depends(member)])

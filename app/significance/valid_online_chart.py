@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from app.significance.robust_line import Line, expected
+from app.significance.robust_line import Line, expected_all
 from app.significance.valid_online import Placed, Regime, Study
 
 _POINTS = 41
@@ -44,10 +44,10 @@ def _band(line: Line) -> dict[str, list[float]]:
     """The line with the interval of a new row, over the span of its rows and a little beyond."""
     low, high = float(line.x_N.min()), float(line.x_N.max())
     margin = (high - low) * 0.05 or 0.001
-    x = np.linspace(low - margin, high + margin, _POINTS).tolist()
-    ends = [expected(line, value) for value in x]
+    x_M = np.linspace(low - margin, high + margin, _POINTS)
+    ends = expected_all(line, x_M)
     return {
-        "x": x,
+        "x": x_M.tolist(),
         "y": [end.value for end in ends],
         "low": [end.low for end in ends],
         "high": [end.high for end in ends],

@@ -12,6 +12,7 @@ from app.contests.models import Contest
 from app.gate import CHARTS_CSP
 from app.security import member
 from app.significance import sending_words, valid_online_words
+from app.significance.findings import findings
 from app.significance.robust_line import LEAST
 from app.significance.sending import BESIDE, SHOWN, Candidate, Sending, sending
 from app.significance.settling import Settling, settling
@@ -61,7 +62,7 @@ def show(request: Request, slug: str, session: SessionDep, storage: StorageDep, 
         contest=contest,
         metric=METRICS[contest.metric],
         study=found,
-        findings=valid_online_words.findings(found),
+        findings=findings(found),
         settling=settling(session, found),
         sending=sending(session, storage, contest, found, limit),
         unsent=unsent[:limit],

@@ -58,25 +58,32 @@ function scatter(Bokeh, place, only) {
   Bokeh.Plotting.show(fig, place);
 }
 
-// The name of each point beside it, where it does not lie over another; the others are told when pointed at.
+// The name of each point beside it where there is room: behind, before, above or below; the others are told when
+// pointed at.
 function names(Bokeh, fig, rows, width, [left, right], [low, high]) {
-  const placed = [];
-  const kept = [];
+  const placed = rows.map((row) => {
+    const [x, y] = [((row.valid - left) / (right - left)) * width, ((row.online - low) / (high - low)) * 360];
+    return [x - 6, x + 6, y - 6, y + 6];
+  });
+  const free = (box) => placed.every(([from, to, bottom, top]) => from >= box[1] || to <= box[0] || bottom >= box[3] || top <= box[2]);
+  const kept = { x: [], y: [], name: [], align: [], across: [], down: [] };
   for (const row of rows) {
     const name = row.name.length > 18 ? `${row.name.slice(0, 17)}…` : row.name;
-    const x = ((row.valid - left) / (right - left)) * width;
-    const y = ((row.online - low) / (high - low)) * 360;
-    const long = [...name].reduce((sum, char) => sum + (char.charCodeAt(0) > 255 ? 12 : 7), 14);
-    const before = x + long > width - 20; // no room behind it
-    const box = before ? [x - long, x] : [x, x + long];
-    if (placed.some(([from, to, at]) => Math.abs(at - y) < 14 && from < box[1] && to > box[0])) continue;
-    placed.push([...box, y]);
-    kept.push({ x: row.valid, y: row.online, name, align: before ? "right" : "left", offset: before ? -9 : 9 });
+    const [x, y] = [((row.valid - left) / (right - left)) * width, ((row.online - low) / (high - low)) * 360];
+    const long = [...name].reduce((sum, char) => sum + (char.charCodeAt(0) > 255 ? 12 : 7), 4);
+    const ways = [["left", 9, 0], ["right", -9, 0], ["center", 0, -13], ["center", 0, 13]];
+    for (const [align, across, down] of ways) {
+      const from = x + across - { left: 0, right: long, center: long / 2 }[align];
+      const box = [from, from + long, y - down - 6, y - down + 6];
+      if (from < 0 || from + long > width - 60 || !free(box)) continue;
+      placed.push(box);
+      for (const [key, value] of Object.entries({ x: row.valid, y: row.online, name, align, across, down })) kept[key].push(value);
+      break;
+    }
   }
-  const column = (key) => kept.map((item) => item[key]);
-  const source = new Bokeh.ColumnDataSource({ data: { x: column("x"), y: column("y"), name: column("name"), align: column("align"), offset: column("offset") } });
+  const source = new Bokeh.ColumnDataSource({ data: kept });
   const text = [...fig.xaxis][0].major_label_text_color;
-  fig.text({ field: "x" }, { field: "y" }, { field: "name" }, { source, text_color: text, text_font_size: "11px", text_baseline: "middle", text_align: { field: "align" }, x_offset: { field: "offset" } });
+  fig.text({ field: "x" }, { field: "y" }, { field: "name" }, { source, text_color: text, text_font_size: "11px", text_baseline: "middle", text_align: { field: "align" }, x_offset: { field: "across" }, y_offset: { field: "down" } });
 }
 
 // Hollow, at what is expected of them, with the interval.

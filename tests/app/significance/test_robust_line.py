@@ -9,6 +9,7 @@ from app.significance.robust_line import (
     MOST_PAIRS,
     SCALE_OF_NORMAL,
     expected,
+    expected_all,
     expected_anyway,
     fit,
     pairs_of,
@@ -120,3 +121,13 @@ def test_of_a_row_of_which_nothing_is_known(rows: int) -> None:
         end = expected_anyway(y[:-1])
         hits += end.low <= y[-1] <= end.high
     assert 0.93 <= hits / DRAWS <= 0.97
+
+
+def test_of_very_many_rows_the_intervals_are_the_same() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.uniform(0.9, 1, 9)
+    line = fit(x, simulated(rng, x))
+    many = rng.uniform(0.85, 1.05, 1000)
+    for place, end in list(enumerate(expected_all(line, many)))[::100]:
+        alone = expected(line, float(many[place]))
+        assert (end.value, end.low, end.high) == pytest.approx((alone.value, alone.low, alone.high), rel=2e-4)

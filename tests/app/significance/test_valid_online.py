@@ -16,11 +16,12 @@ from app.experiments.models import Experiment, Score
 from app.leaderboard.importing import import_table
 from app.runs import queries as run_queries
 from app.runs.models import Artifact
+from app.significance.findings import findings
 from app.significance.sending import sending
 from app.significance.sending_words import reason
 from app.significance.settling import settling
 from app.significance.valid_online import rounding, study
-from app.significance.valid_online_words import findings, reading
+from app.significance.valid_online_words import reading
 from app.storage import Storage
 from app.submissions.service import OnlineScore, post_online_score
 from tests.app.leaderboard.test_compare import finished
@@ -182,6 +183,10 @@ def test_splits_stand_apart_and_a_leak_is_not_asked(session: Session, storage: S
     assert "It is marked as leaking: its valid flatters and was left out of account." in " ".join(reason(found, leaks))
     assert "Of its split 0 of the 4 rows" in " ".join(reason(found, leaks))
     assert settling(session, found).board_rows == 60
+    assert "The rows of group 2 are marked as leaking: their valid flatters." in findings(found)
+    post_online_score(session, session.get_one(Experiment, leaks.row.id), OnlineScore(0.85))
+    said = findings(study(session, contest))
+    assert any("those that were sent lie -0.046" in text and "the line of group 1" in text for text in said), said
 
 
 def test_the_same_file_gains_nothing_and_a_like_one_is_named(
