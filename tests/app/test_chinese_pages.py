@@ -31,7 +31,8 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
-    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
+    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/submission")),
+    "/contests/oppo/submissions",
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
 STORED = re.compile(r"it broke")

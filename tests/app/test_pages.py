@@ -202,12 +202,16 @@ def test_what_people_type_is_text(client: TestClient) -> None:
     contest_over_http(client)
     evil = "<script>alert(1)</script>"
     experiment_over_http(client, name=evil, note=evil)
+    score = {"value": 0.5, "note": evil, "board": "<b>"}
+    client.post("/api/v1/experiments/1/online-scores", json=score)
     pages = (
         "/contests/oppo",
         "/experiments/1",
         "/experiments/1/edit",
         "/contests/oppo/rows",
         "/contests/oppo/compare?ids=1",
+        "/experiments/1/submission",
+        "/contests/oppo/submissions",
     )
     for path in pages:
         assert evil not in shown(client, path, "&lt;script&gt;")

@@ -26,6 +26,8 @@ PAGES = {
     "words": "/contests/oppo/words",
     "mistakes": "/experiments/1/mistakes",
     "trash": "/contests/oppo/trash",
+    "submissions": "/contests/oppo/submissions",
+    "check-before-sending": "/experiments/2/submission",
     "numbers": "/curves?run=2&series=loss",
     "form": "/experiments/new?contest=oppo",
     "clone": "/experiments/new?contest=oppo&clone=1",

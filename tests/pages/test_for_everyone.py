@@ -31,6 +31,8 @@ PAGES = (
     "/contests/oppo/files/1/pairs",
     "/contests/oppo/words",
     "/contests/oppo/trash",
+    "/contests/oppo/submissions",
+    "/experiments/1/submission",
     "/runs/1/log",
     "/curves?run=1&series=loss",
     "/contests/oppo/compare?ids=1,2",
