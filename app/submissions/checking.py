@@ -130,7 +130,8 @@ def examine(session: Session, storage: Storage, contest: Contest, experiment: Ex
 
 def _earlier(session: Session, storage: Storage, contest: Contest, file: FileToSend) -> list[Earlier]:
     """Each file that was sent; of one that was sent twice, each time."""
-    rows, names = queries.sent(session, contest.id), queries.names(session, contest.id)
+    rows = queries.sent(session, contest.id)
+    names = queries.names_of(session, [row.experiment_id for row in rows if row.experiment_id])
     gone = queries.removed(session, [row.removed_id for row in rows if row.removed_id])
     scores, likeness = queries.scores_of(session, [row.id for row in rows]), dict[str, float | None]()
     found = []
