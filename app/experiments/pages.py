@@ -117,7 +117,7 @@ def page_of(
         retries=view.retries,
         scores=[score for score in scores if score.split != "online"],
         submitted=[score for score in reversed(scores) if score.split == "online"],
-        submissions=overview.of_experiment(session, contest, experiment, day.day),
+        submissions=overview.of_experiment(session, experiment, day.day),
         quota=day,
         snippets=snippets.of_experiment(base, contest.slug, experiment, signed_in=not settings.on_loopback),
         predictions=_predictions(view.runs),
@@ -139,7 +139,7 @@ def page_of(
         more_logs=max(0, sum(run.attempt > 0 for run in runs) - MOST_TAILS),
         score_key=str(uuid.uuid4()),
         score_error=error,
-        score_typed={"value": "", "note": "", "board": "", "corrects": "", "submission": "", **(typed or {})},
+        score_typed=dict.fromkeys(("value", "note", "board", "corrects", "submission", "time"), "") | (typed or {}),
     )
 
 

@@ -34,8 +34,9 @@ STATES = (
     "/contests/oppo/valid-online",
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
     "/contests/oppo/webhooks",
-    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks")),
+    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks", "/submission")),
     *(f"/contests/oppo/audit{asked}" for asked in ("", "?train=1&split_by=row", "?train=1&test=2", "?train=1&fold=3")),
+    "/contests/oppo/submissions",
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
 STORED = re.compile(r"it broke")

@@ -188,6 +188,12 @@ def test_a_score_by_hand_and_a_wrong_one(client: TestClient) -> None:
         assert sent.status_code == 303
     shown(client, "/contests/oppo", "0.8778", "A榜")
     assert len([s for s in client.get("/api/v1/experiments/1").json()["scores"] if s["split"] == "online"]) == 1
+    told = {"value": "0.86", "time": "2026-01-02 10:00"}
+    assert client.post("/experiments/1/online-scores", data=told).status_code == 303
+    shown(client, "/experiments/1", "2026-01-02T10:00:00+00:00")
+    late = client.post("/experiments/1/online-scores", data={"value": "0.86", "time": "soon"})
+    assert late.status_code == 422
+    assert 'name="time" value="soon"' in late.text
     for value, message in (("0,87", "is not a number"), ("nan", "not a number"), ("87.78", "did you mean 0.8778?")):
         wrong = client.post("/experiments/1/online-scores", data={"value": value})
         assert wrong.status_code == 422
@@ -234,12 +240,16 @@ def test_what_people_type_is_text(client: TestClient) -> None:
     contest_over_http(client)
     evil = "<script>alert(1)</script>"
     experiment_over_http(client, name=evil, note=evil)
+    score = {"value": 0.5, "note": evil, "board": "<b>"}
+    client.post("/api/v1/experiments/1/online-scores", json=score)
     pages = (
         "/contests/oppo",
         "/experiments/1",
         "/experiments/1/edit",
         "/contests/oppo/rows",
         "/contests/oppo/compare?ids=1",
+        "/experiments/1/submission",
+        "/contests/oppo/submissions",
     )
     for path in pages:
         assert evil not in shown(client, path, "&lt;script&gt;")

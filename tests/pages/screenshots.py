@@ -31,6 +31,8 @@ PAGES = {
     "trash": "/contests/oppo/trash",
     "format": "/contests/oppo/format",
     "sealed": "/contests/oppo/sealed?everyone=true",
+    "submissions": "/contests/oppo/submissions",
+    "check-before-sending": "/experiments/2/submission",
     "numbers": "/curves?run=2&series=loss",
     "form": "/experiments/new?contest=oppo",
     "clone": "/experiments/new?contest=oppo&clone=1",

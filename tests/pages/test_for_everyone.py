@@ -41,6 +41,8 @@ PAGES = (
     "/contests/oppo/sealed?everyone=true",
     "/contests/bare/sealed",
     "/contests/oppo/webhooks",
+    "/contests/oppo/submissions",
+    "/experiments/1/submission",
     "/runs/1/log",
     "/curves?run=1&series=loss",
     "/contests/oppo/compare?ids=1,2",
