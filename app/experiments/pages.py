@@ -18,6 +18,7 @@ from app.experiments.models import Experiment, Score
 from app.experiments.note import rendered
 from app.experiments.status_pages import RunView, Stage, status_of
 from app.language import N_
+from app.leaderboard.checks import Check, checks
 from app.leaderboard.queries import Row
 from app.runs import queries as run_queries
 from app.runs import stream_service
@@ -48,13 +49,15 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class ExperimentPage:
-    """experiments/page.html. `scores`: those of runs; `submitted`: what the contest answered, the newest first."""
+    """experiments/page.html. `checks`: what speaks for its numbers; `scores`: those of runs;
+    `submitted`: what the contest answered, the newest first."""
 
     contest: Contest
     metric: Metric
     experiment: Experiment
     note: Markup | None
     row: Row
+    checks: list[Check]
     stages: list[Stage]
     runs: list[RunView]
     retries: bool
@@ -100,6 +103,7 @@ def _page(
         experiment=experiment,
         note=rendered(experiment.note) if experiment.note else None,
         row=view.row,
+        checks=checks(session, contest, [experiment.id])[experiment.id],
         stages=view.stages,
         runs=view.runs,
         retries=view.retries,
