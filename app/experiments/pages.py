@@ -18,6 +18,7 @@ from app.experiments.note import rendered
 from app.experiments.status_pages import RunView, Stage, status_of
 from app.gate import CHARTS_CSP
 from app.language import N_
+from app.leaderboard.checks import Check, checks
 from app.leaderboard.queries import Row
 from app.runs import queries as run_queries
 from app.runs import stream_service
@@ -51,8 +52,8 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class ExperimentPage:
-    """experiments/page.html. `scores`: those of runs; `submitted`: what the contest answered, the newest first;
-    `to_send`: the predictions in the form of the contest, None until there are any. `submissions`: the files that were
+    """experiments/page.html. `checks`: what speaks for its numbers; `scores`: those of runs; `submitted`: what the
+    contest answered, the newest first; `to_send`: the predictions in the form of the contest, None until there are any. `submissions`: the files that were
     planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not taken, for the
     reason `score_error`."""
 
@@ -61,6 +62,7 @@ class ExperimentPage:
     experiment: Experiment
     note: Markup | None
     row: Row
+    checks: list[Check]
     stages: list[Stage]
     runs: list[RunView]
     retries: bool
@@ -112,6 +114,7 @@ def page_of(
         experiment=experiment,
         note=rendered(experiment.note) if experiment.note else None,
         row=view.row,
+        checks=checks(session, contest, [experiment.id])[experiment.id],
         stages=view.stages,
         runs=view.runs,
         retries=view.retries,

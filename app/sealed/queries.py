@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -121,7 +122,7 @@ def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:
     return session.scalar(select(func.count()).select_from(_unscored(answers).subquery())) or 0
 
 
-def _unscored(answers: SealedAnswers) -> Select[tuple[int, int]]:
+def _unscored(answers: SealedAnswers) -> Select[Any]:
     """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it."""
     link, own = aliased(ExperimentRun), aliased(Run)
     last = (

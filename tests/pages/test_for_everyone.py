@@ -27,7 +27,7 @@ PAGES = (
     "/",
     "/contests/new",
     "/contests/oppo",
-    "/contests/oppo?show=gap,hours,by,made&group=encoder.model_type&against=1",
+    "/contests/oppo?show=gap,hours,checks,by,made&group=encoder.model_type&against=1",
     "/contests/oppo?archived=true",
     "/contests/oppo/files",
     "/contests/oppo/files/1/pairs",
