@@ -16,7 +16,8 @@ FEATURES = (
 TOP_LEVEL = {
     *("pyproject.toml", "app", "worker", "ml", "templates", "migrations", "tests", "docker-compose.yml"),
     *(".env.example", ".dockerignore"),
-    *("README.md", "Makefile", "Dockerfile", "benchmarks", ".ci", "LICENSE", ".gitignore", "constraints.txt"),
+    *("README.md", "SECURITY.md", "Makefile", "Dockerfile", "benchmarks", ".ci", "LICENSE", ".gitignore"),
+    "constraints.txt",
 }
 #: what each part may import beside the standard library and itself
 ALLOWED = {
