@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 from sqlalchemy.orm import Session
@@ -24,14 +24,13 @@ from app.runs import queries as run_queries
 from app.runs import stream_service
 from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
-from app.runs.models import Artifact, Run
 from app.runs.reproduce import Recipe, recipes
 from app.security import member
-from app.submissions import overview, quota, snippets
+from app.submissions import files, overview, quota, remembering, snippets
+from app.submissions.files import Told
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.snippets import Snippets
-from app.submissions.writing import PREDICTIONS_OF_TEST, Told, told_of
 from app.web import SessionDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
@@ -42,20 +41,11 @@ CHARTS = {"Content-Security-Policy": CHARTS_CSP}
 
 
 @dataclass(frozen=True)
-class PredictionFile:
-    """Predictions of the test file. `final`: they are the experiment's, the others those of a part of it."""
-
-    run: Run
-    artifact: Artifact
-    final: bool
-
-
-@dataclass(frozen=True)
 class ExperimentPage:
     """experiments/page.html. `checks`: what speaks for its numbers; `scores`: those of runs; `submitted`: what the
-    contest answered, the newest first; `to_send`: the predictions in the form of the contest, None until there are any. `submissions`: the files that were
-    planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not taken, for the
-    reason `score_error`."""
+    contest answered, the newest first; `to_send`: the file for the contest, None until there is one. `submissions`: the
+    files that were planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not
+    taken, for the reason `score_error`."""
 
     contest: Contest
     metric: Metric
@@ -71,7 +61,6 @@ class ExperimentPage:
     submissions: list[Sent]
     quota: Quota
     snippets: Snippets
-    predictions: list[PredictionFile]
     to_send: Told | None
     recipes: list[Recipe]
     signed_in_only: bool
@@ -90,9 +79,13 @@ class ExperimentPage:
 
 
 @router.get("/experiments/{experiment_id}")
-def show(request: Request, experiment_id: int, session: SessionDep) -> Response:
+def show(request: Request, experiment_id: int, session: SessionDep, background: BackgroundTasks) -> Response:
     """Scores, runs and config of one experiment."""
-    return page(request, "experiments/page.html", page_of(request, session, experiment_id), headers=CHARTS)
+    context = page_of(request, session, experiment_id)
+    if context.to_send and not context.to_send.kept:  # a score may come by the hash that is shown
+        state = request.app.state
+        background.add_task(remembering.remember, state.database, state.storage, experiment_id)
+    return page(request, "experiments/page.html", context, headers=CHARTS)
 
 
 def page_of(
@@ -107,6 +100,7 @@ def page_of(
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
     settings, base = request.app.state.settings, site_url(request)
     day = quota.of_day(session, contest)
+    to_send = files.told_of(session, request.app.state.storage, experiment)
     same = queries.same_fingerprint(session, contest.id, experiment.fingerprint) if experiment.fingerprint else []
     return ExperimentPage(
         contest=contest,
@@ -122,9 +116,10 @@ def page_of(
         submitted=[score for score in reversed(scores) if score.split == "online"],
         submissions=overview.of_experiment(session, experiment, day.day),
         quota=day,
-        snippets=snippets.of_experiment(base, contest.slug, experiment, signed_in=not settings.on_loopback),
-        predictions=_predictions(view.runs),
-        to_send=told_of(session, request.app.state.storage, experiment),
+        snippets=snippets.of_experiment(
+            base, contest.slug, experiment, to_send.sha256 if to_send else "", signed_in=not settings.on_loopback
+        ),
+        to_send=to_send,
         recipes=recipes(session, runs, base, signed_in=not settings.on_loopback),
         signed_in_only=not settings.on_loopback,
         cursor=stream_service.cursor_text(seen) if view.row.active else "",
@@ -144,13 +139,3 @@ def page_of(
         score_error=error,
         score_typed=dict.fromkeys(("value", "note", "board", "corrects", "submission", "time"), "") | (typed or {}),
     )
-
-
-def _predictions(views: list[RunView]) -> list[PredictionFile]:
-    """What can be sent to the contest: the last run's first, which is the blend where there is one."""
-    found = [
-        (view.run, artifact) for view in views for artifact in view.artifacts if artifact.name == PREDICTIONS_OF_TEST
-    ]
-    last = max((view.run.id for view in views if view.run.kind != "pretrain"), default=0)
-    found.sort(key=lambda item: (item[0].id != last, item[0].id))
-    return [PredictionFile(run, artifact, final=run.id == last) for run, artifact in found]

@@ -17,7 +17,7 @@ from app.experiments.models import (
 )
 from app.leaderboard.models import SavedView, Trashed
 from app.runs.models import Artifact, Attempt, CurvePiece, ExperimentRun, Run, RunEvent, RunNeed
-from app.submissions.models import Submission
+from app.submissions.models import Submission, WrittenFile
 
 #: stands for a data file of the contest among the holders of a file's bytes
 CONTEST = 0
@@ -182,6 +182,7 @@ def delete_rows(session: Session, experiment_id: int, runs: Collection[int]) -> 
         (ExperimentTag, ExperimentTag.experiment_id == experiment_id),
         (ExperimentField, ExperimentField.experiment_id == experiment_id),
         (ExperimentRun, ExperimentRun.experiment_id == experiment_id),
+        (WrittenFile, WrittenFile.experiment_id == experiment_id),
         (Trashed, Trashed.experiment_id == experiment_id),
     )
     last: tuple[tuple[Any, Any], ...] = ((Run, Run.id.in_(runs)), (Experiment, Experiment.id == experiment_id))

@@ -22,6 +22,7 @@ from app.runs.placement import Placement, placement_of_run
 from app.security import bearer, member, worker
 from app.significance import standing
 from app.storage import Storage
+from app.submissions import remembering
 from app.web import SessionDep, SettingsDep, StorageDep
 from ml.contract.events import EventAnswer, EventBatch, Finished
 from ml.contract.job import Job
@@ -157,7 +158,9 @@ def send_events(
     EVENT_LAG_SECONDS.observe(batch.waited_seconds)
     if any(isinstance(event, Finished) for event in batch.events):
         contest_id = contest_queries.file_by_id(session, holder.run.train_file_id).contest_id
-        background.add_task(standing.judge, request.app.state.database, request.app.state.storage, contest_id)
+        database, storage = request.app.state.database, request.app.state.storage
+        background.add_task(standing.judge, database, storage, contest_id)
+        background.add_task(remembering.remember_run, database, storage, holder.run.id)
     return intake.store(session, holder.run, holder.attempt, batch, lease, clock(session))
 
 

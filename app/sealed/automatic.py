@@ -23,7 +23,7 @@ from app.storage import Storage
 from app.submissions.format import SubmissionFormat
 from app.submissions.malformed import Malformed
 from app.submissions.reading import read_predictions
-from app.submissions.writing import PREDICTIONS_OF_TEST
+from app.submissions.stored import PREDICTIONS_OF_TEST
 
 log = logging.getLogger(__name__)
 #: looks for so many at once, that a sweep is short; the next one goes on

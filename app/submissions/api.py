@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, File, Header, Query, Response, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Header, Query, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.contests import calendar
@@ -14,7 +14,7 @@ from app.experiments import queries as experiment_queries
 from app.experiments.api import ScoreOut, score_out
 from app.language import gettext as _
 from app.security import Actor, member
-from app.submissions import checking, importing, naming, overview, queries, quota, sending, service
+from app.submissions import checking, importing, naming, overview, queries, quota, remembering, sending, service
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.service import OnlineScore
@@ -165,7 +165,9 @@ class CheckedOut(BaseModel):
     """A file before it is sent."""
 
     state: Literal["ok", "warn", "refuse"]
+    name: str = Field(description="of the file, in the form of the contest")
     file_sha256: str
+    predictions_sha256: str = Field(description="of what the run left, of which the file is made")
     size: int
     rows: int
     address: str = Field(description="where it is downloaded")
@@ -292,14 +294,24 @@ def change_quota(slug: str, body: NewQuota, session: SessionDep) -> QuotaOut:
 
 
 @router.get("/experiments/{experiment_id}/submission-check")
-def check(experiment_id: int, session: SessionDep, storage: StorageDep, board: str = "") -> CheckedOut:
+def check(
+    request: Request,
+    experiment_id: int,
+    session: SessionDep,
+    storage: StorageDep,
+    background: BackgroundTasks,
+    board: str = "",
+) -> CheckedOut:
     """What is known of the experiment's file before it is sent."""
     experiment = experiment_queries.experiment(session, experiment_id)
     contest = contest_queries.contest_by_id(session, experiment.contest_id)
     found = checking.examine(session, storage, contest, experiment, board)
+    background.add_task(remembering.remember, request.app.state.database, storage, experiment_id)
     return CheckedOut(
         state=found.state,
+        name=found.file.name,
         file_sha256=found.file.sha256,
+        predictions_sha256=found.file.predictions_sha256,
         size=found.file.size,
         rows=found.file.written_N.size,
         address=found.file.address,

@@ -13,7 +13,7 @@ from app.contests.models import Contest
 from app.experiments.models import Experiment, Score
 from app.language import gettext as _
 from app.storage import Storage
-from app.submissions import checks, files, queries
+from app.submissions import checks, files, queries, stored
 from app.submissions.checks import Check, State
 from app.submissions.files import FileToSend
 from app.submissions.models import Submission
@@ -59,14 +59,13 @@ class Examined:
         return checks.worst(self.checks)
 
 
-def gate(session: Session, storage: Storage, contest: Contest, experiment: Experiment, board: str) -> list[Check]:
-    """What may refuse the experiment's file. Raises NotFound when there is none."""
-    return _gate(session, contest, experiment, files.file_of(session, storage, experiment), board)
-
-
-def _gate(session: Session, contest: Contest, experiment: Experiment, file: FileToSend, board: str) -> list[Check]:
+def gate(session: Session, contest: Contest, experiment: Experiment, file: FileToSend, board: str) -> list[Check]:
+    """What may refuse the experiment's file."""
     own = contest_queries.file_by_id(session, experiment.test_file_id) if experiment.test_file_id else None
-    found = checks.of_file(file.written_N, file.predicted_N, own.rows if own else None)
+    rows, decimals = own.rows if own else None, file.form.decimals
+    labels = "probability" not in file.form.columns
+    of_file = checks.of_file(file.written_N, file.predicted_N, rows, decimals, labels=labels)
+    found = [_form(file), *of_file]
     newest = next(iter(contest_queries.files(session, contest.id, "test")), None)
     if own is not None and newest is not None:
         told = {"own": own.name, "newest": newest.name}
@@ -78,6 +77,13 @@ def _gate(session: Session, contest: Contest, experiment: Experiment, file: File
         )
         found.append(Check("test_file", "ok" if same else "warn", text))
     return [*found, _same_file(session, contest, file, board)]
+
+
+def _form(file: FileToSend) -> Check:
+    """Whether the contest can read it at all."""
+    told = {"file": file.name, "columns": ", ".join(file.form.columns)}
+    ok = _("%(file)s (%(columns)s) is read back as the contest reads it", **told)
+    return Check("form", "refuse", file.fault) if file.fault else Check("form", "ok", ok)
 
 
 def _same_file(session: Session, contest: Contest, file: FileToSend, board: str) -> Check:
@@ -120,11 +126,11 @@ def examine(session: Session, storage: Storage, contest: Contest, experiment: Ex
     file = files.file_of(session, storage, experiment)
     earlier = _earlier(session, storage, contest, file)
     best = best_of(contest, earlier, board)
-    other_N = files.earlier(storage, best.submission.predictions_sha256) if best else None
+    other_N = stored.earlier(storage, best.submission.predictions_sha256) if best else None
     own, others = checks.histogram(file.written_N), [0] * checks.BINS if other_N is None else checks.histogram(other_N)
     width = 1 / checks.BINS
     bins = [Bin(n * width, (n + 1) * width, own[n], others[n]) for n in range(checks.BINS)]
-    found = _gate(session, contest, experiment, file, board)
+    found = gate(session, contest, experiment, file, board)
     return Examined(file, [*found, *_likeness(earlier)], earlier, best, bins, max(1, *own, *others))
 
 
@@ -138,7 +144,7 @@ def _earlier(session: Session, storage: Storage, contest: Contest, file: FileToS
     for row in rows:
         key = row.predictions_sha256
         if key not in likeness:
-            other_N = files.earlier(storage, key)
+            other_N = stored.earlier(storage, key)
             likeness[key] = None if other_N is None else checks.likeness(file.written_N, other_N)
         name = names.get(row.experiment_id or 0) or (gone[row.removed_id].name if row.removed_id in gone else "")
         found.append(Earlier(row, name, standing(scores.get(row.id, ())), likeness[key]))

@@ -16,11 +16,12 @@ Array = NDArray[np.float64]
 State = Literal["ok", "warn", "refuse"]
 #: what pages call them
 NAMES = {
+    "form": N_("form"),
     "rows": N_("rows"),
     "order": N_("order"),
     "numbers": N_("numbers"),
     "range": N_("range"),
-    "constant": N_("not constant"),
+    "constant": N_("different values"),
     "test_file": N_("test file"),
     "same_file": N_("not sent before"),
     "likeness": N_("likeness"),
@@ -30,8 +31,8 @@ STATES = (N_("ok"), N_("warn"), N_("refuse"))
 TWINS = 0.9995
 #: files of one contest agree; ranks that agree less than this are those of other rows, or of another order
 STRANGERS = 0.3
-#: further than this no file of one decimal is from what was predicted
-ROUNDED = 0.0501
+#: of all pairs of rows; fewer that rounding ties move no digit of AUC that a contest shows
+TIED = 1e-5
 BINS = 20
 
 
@@ -55,16 +56,16 @@ def rows(written_N: Array, expected: int | None) -> Check:
     )
 
 
-def order(written_N: Array, predicted_N: Array) -> Check:
-    """Row by row what was predicted, as far as the file's decimals hold it."""
+def order(written_N: Array, predicted_N: Array, decimals: int | None = None, *, labels: bool = False) -> Check:
+    """Row by row what was predicted, as far as the file's decimals hold it, or its label."""
     if written_N.size != predicted_N.size:
         text = _("%(rows)s rows where %(predicted)s were predicted", rows=written_N.size, predicted=predicted_N.size)
         return Check("order", "refuse", text)
-    off_N = np.nan_to_num(np.abs(written_N - predicted_N), nan=0.0)  # what is no number has a check of its own
+    meant_N = (predicted_N >= 0.5).astype(np.float64) if labels else predicted_N
+    off_N = np.nan_to_num(np.abs(written_N - meant_N), nan=0.0)  # what is no number has a check of its own
     furthest_row = int(np.argmax(off_N)) if off_N.size else 0
     furthest = float(off_N[furthest_row]) if off_N.size else 0.0
-    agree = likeness(written_N, predicted_N)
-    if furthest > ROUNDED or (agree is not None and agree < 0.95):
+    if furthest > (1e-12 if labels or decimals is None else 0.5 * 10**-decimals + 1e-12):
         told = {
             "row": furthest_row + 1,
             "written": f"{written_N[furthest_row]:.6g}",
@@ -72,16 +73,25 @@ def order(written_N: Array, predicted_N: Array) -> Check:
         }
         text = _("row %(row)s holds %(written)s, and %(predicted)s was predicted for it", **told)
         return Check("order", "refuse", text)
+    if labels:
+        return Check("order", "ok", _("each row holds the label of what was predicted for it"))
+    if not furthest:
+        return Check("order", "ok", _("each row holds exactly what was predicted for it"))
     told = {"furthest": f"{furthest:.2g}"}
     return Check("order", "ok", _("each row holds what was predicted for it, to %(furthest)s", **told))
 
 
-def numbers(written_N: Array) -> Check:
-    """No NaN, nothing infinite."""
-    wrong = np.flatnonzero(~np.isfinite(written_N))
+def numbers(written_N: Array, predicted_N: Array) -> Check:
+    """No NaN, nothing infinite; nor behind a label, which can't tell."""
+    wrong_N = ~np.isfinite(written_N)
+    if written_N.size == predicted_N.size:
+        wrong_N |= ~np.isfinite(predicted_N)
+    wrong = np.flatnonzero(wrong_N)
     if not wrong.size:
         return Check("numbers", "ok", _("every row is a finite number"))
-    told = {"count": wrong.size, "row": int(wrong[0]) + 1, "value": f"{written_N[wrong[0]]}"}
+    first = int(wrong[0])
+    value = predicted_N[first] if np.isfinite(written_N[first]) else written_N[first]
+    told = {"count": wrong.size, "row": first + 1, "value": f"{value}"}
     return Check(
         "numbers", "refuse", _("%(count)s rows are no finite number; the first is row %(row)s: %(value)s", **told)
     )
@@ -100,12 +110,21 @@ def span(written_N: Array) -> Check:
     return Check("range", "ok", _("from %(low)s to %(high)s", **told))
 
 
-def constant(written_N: Array) -> Check:
-    """Ties cost AUC, and a constant file scores 0.5."""
-    distinct = int(np.unique(written_N[np.isfinite(written_N)]).size)
+def constant(written_N: Array, predicted_N: Array) -> Check:
+    """Ties cost AUC, those above all that rounding makes; and a constant file scores 0.5."""
+    distinct = _distinct(written_N)
     if distinct < 2:
         return Check("constant", "refuse", _("every row holds the same"))
-    told = {"distinct": distinct, "rows": written_N.size}
+    told: dict[str, int | str] = {"distinct": distinct, "rows": written_N.size, "before": _distinct(predicted_N)}
+    tied = _tied(written_N) - _tied(predicted_N)
+    if tied > TIED:
+        told["share"] = f"{100 * tied:.2g}"
+        text = _(
+            "its form leaves %(distinct)s of %(before)s different values: %(share)s%% of all pairs of rows are tied by "
+            "it, and ties cost AUC",
+            **told,
+        )
+        return Check("constant", "warn", text)
     if distinct * 10 < written_N.size:
         return Check(
             "constant", "warn", _("only %(distinct)s different values in %(rows)s rows: ties cost AUC", **told)
@@ -113,14 +132,28 @@ def constant(written_N: Array) -> Check:
     return Check("constant", "ok", _("%(distinct)s different values in %(rows)s rows", **told))
 
 
-def of_file(written_N: Array, predicted_N: Array, expected: int | None) -> list[Check]:
-    """What can be said of the file by itself."""
+def _distinct(values_N: Array) -> int:
+    return int(np.unique(values_N[np.isfinite(values_N)]).size)
+
+
+def _tied(values_N: Array) -> float:
+    """The share of pairs of rows that hold the same."""
+    if values_N.size < 2:
+        return 0.0
+    counts = np.unique(values_N[np.isfinite(values_N)], return_counts=True)[1].astype(np.float64)
+    return float((counts * (counts - 1)).sum() / (values_N.size * (values_N.size - 1)))
+
+
+def of_file(
+    written_N: Array, predicted_N: Array, expected: int | None, decimals: int | None = None, *, labels: bool = False
+) -> list[Check]:
+    """What can be said of the file by itself. `decimals`: so many has it, None: every digit; `labels`: or none."""
     return [
         rows(written_N, expected),
-        order(written_N, predicted_N),
-        numbers(written_N),
+        order(written_N, predicted_N, decimals, labels=labels),
+        numbers(written_N, predicted_N),
         span(written_N),
-        constant(written_N),
+        constant(written_N, predicted_N),
     ]
 
 

@@ -1,19 +1,20 @@
 """REST: the form in which a contest wants its prediction files, and an experiment's file in it."""
 
+import hashlib
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.responses import Response
 
 from app.contests import queries
 from app.experiments import queries as experiment_queries
 from app.security import member
+from app.submissions import files, remembering
 from app.submissions import format as formats
 from app.submissions.format import SubmissionFormat
 from app.submissions.sample import sample_of
-from app.submissions.writing import file_of
 from app.web import SessionDep, StorageDep
 
 router = APIRouter(prefix="/api/v1", tags=["submissions"], dependencies=[Depends(member)])
@@ -40,11 +41,14 @@ def preview_format(slug: str, body: dict[str, Any], session: SessionDep, storage
 
 
 @router.get("/experiments/{experiment_id}/submission-file", response_class=Response)
-def read_submission_file(experiment_id: int, session: SessionDep, storage: StorageDep) -> Response:
+def read_submission_file(
+    request: Request, experiment_id: int, session: SessionDep, storage: StorageDep, background: BackgroundTasks
+) -> Response:
     """An experiment's predictions of the test file as its contest wants them. Always the same bytes; X-Content-SHA256
-    is their hash."""
-    made = file_of(session, storage, experiment_queries.experiment(session, experiment_id))
-    named = f"attachment; filename*=utf-8''{quote(made.name)}"
-    headers = {"X-Content-SHA256": made.sha256, "Content-Disposition": named}
-    kind = "application/zip" if made.name.endswith(".zip") else "text/plain; charset=utf-8"
-    return Response(made.content, media_type=kind, headers=headers)
+    is their hash, by which POST /api/v1/contests/{slug}/online-scores finds the experiment."""
+    name, content = files.content_of(session, storage, experiment_queries.experiment(session, experiment_id))
+    background.add_task(remembering.remember, request.app.state.database, storage, experiment_id)
+    named, sha256 = f"attachment; filename*=utf-8''{quote(name)}", hashlib.sha256(content).hexdigest()
+    headers = {"X-Content-SHA256": sha256, "Content-Disposition": named}
+    kind = "application/zip" if name.endswith(".zip") else "text/plain; charset=utf-8"
+    return Response(content, media_type=kind, headers=headers)

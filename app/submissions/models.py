@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigKey
@@ -48,3 +48,21 @@ class Submission(Base):
         if self.withdrawn_at is not None:
             return "refused" if self.sent_at is not None else "withdrawn"
         return "sent" if self.sent_at is not None else "planned"
+
+
+class WrittenFile(Base):
+    """A file that was made for the contest of an experiment's predictions: by its hash the experiment is found for
+    good, whatever form the contest wants by then. `form`: digest of the form in which it is written. The bytes are not
+    kept: they are made anew, and are always the same.
+    """
+
+    __tablename__ = "written_files"
+    __table_args__ = (UniqueConstraint("experiment_id", "predictions_sha256", "form"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    predictions_sha256: Mapped[str] = mapped_column(String(64))
+    form: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]

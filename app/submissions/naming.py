@@ -14,8 +14,9 @@ from app.errors import Conflict, FieldError, NotFound, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment, Score
 from app.language import gettext as _
-from app.submissions import files, queries, service
+from app.submissions import queries, service
 from app.submissions.service import OnlineScore
+from app.submissions.stored import PREDICTIONS_OF_TEST
 
 SHORTEST_HASH = 8
 _NEAR = 5
@@ -96,7 +97,7 @@ def by_hash(session: Session, contest: Contest, sha256: str, named: Experiment |
         told = {"sha256": repr(sha256.strip()[:70]), "shortest": SHORTEST_HASH}
         message = _("%(sha256)s is no SHA-256: 64 digits of 0-9 and a-f, or the first %(shortest)s at least", **told)
         raise Refused(message, [FieldError("file_sha256", message, sha256[:70])])
-    found = queries.with_hash(session, contest.id, begin, files.TEST)
+    found = queries.with_hash(session, contest.id, begin, PREDICTIONS_OF_TEST)
     owners = {number for numbers in found.values() for number in numbers}
     if named is not None and (named.id in owners or (not found and len(begin) == 64)):
         return next((whole for whole, numbers in found.items() if named.id in numbers), begin), named

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Request, UploadFile
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
@@ -19,12 +19,28 @@ from app.language import gettext as _
 from app.language import ngettext
 from app.security import Actor, member
 from app.storage import Storage
-from app.submissions import checking, checks, files, importing, overview, queries, quota, sending, service, snippets
+from app.submissions import (
+    checking,
+    checks,
+    files,
+    importing,
+    overview,
+    queries,
+    quota,
+    remembering,
+    sending,
+    service,
+    snippets,
+    stored,
+)
 from app.submissions.checking import Examined
 from app.submissions.checks import Check
+from app.submissions.files import FileToSend
+from app.submissions.format import format_of
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
-from app.web import SessionDep, StorageDep, page
+from app.submissions.snippets import Snippets
+from app.web import SessionDep, StorageDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
@@ -35,10 +51,11 @@ SHOWN = 500
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what keeps its file from being sent or should be looked at; empty: nothing, or there is no file yet,
-    as `on_its_way` says."""
+    """A plan, its file as it is now, and what keeps this from being sent or should be looked at; empty: nothing, or
+    there is no file yet, as `on_its_way` says."""
 
     sent: Sent
+    file: FileToSend | None
     findings: list[Check]
     on_its_way: bool
 
@@ -57,7 +74,7 @@ class SubmissionsPage:
     others: list[Sent]
     hidden: int
     zones: Sequence[str]
-    snippet: str
+    snippets: Snippets
     told: str
     error: str
     problems: Sequence[FieldError]
@@ -84,11 +101,18 @@ class CheckPage:
 
 
 @router.get("/contests/{slug}/submissions")
-def show(request: Request, slug: str, session: SessionDep, storage: StorageDep) -> Response:
+def show(
+    request: Request, slug: str, session: SessionDep, storage: StorageDep, background: BackgroundTasks
+) -> Response:
     """The quota of today, what is planned, and what was sent with its scores."""
     contest = contest_queries.contest(session, slug)
     told = request.session.pop("told", "")
-    return page(request, "submissions/page.html", _page(request, session, storage, contest, told=told))
+    context = _page(request, session, storage, contest, told=told)
+    for item in context.planned:
+        if item.file is not None and item.sent.experiment_id is not None:
+            number = item.sent.experiment_id
+            background.add_task(remembering.remember, request.app.state.database, storage, number)
+    return page(request, "submissions/page.html", context)
 
 
 def _page(
@@ -106,7 +130,7 @@ def _page(
     planned = [item for item in rows if item.row.state == "planned" and not item.lapsed]
     sent = [item for item in rows if item.row.state == "sent"]
     others = [item for item in rows if item.row.state in {"withdrawn", "refused"} or item.lapsed]
-    settings, url = request.app.state.settings, request.url
+    settings = request.app.state.settings
     limit = "" if contest.submissions_a_day is None else str(contest.submissions_a_day)
     return SubmissionsPage(
         contest=contest,
@@ -117,7 +141,12 @@ def _page(
         others=others,
         hidden=queries.count(session, contest.id) - len(rows),
         zones=calendar.zone_names(),
-        snippet=snippets.of_contest(f"{url.scheme}://{url.netloc}", contest.slug, signed_in=not settings.on_loopback),
+        snippets=snippets.of_contest(
+            site_url(request),
+            contest.slug,
+            format_of(contest).sent_name,
+            signed_in=not settings.on_loopback,
+        ),
         told=told,
         error=error.message if error else "",
         problems=error.fields if error else (),
@@ -128,10 +157,14 @@ def _page(
 
 def _planned(session: Session, storage: Storage, contest: Contest, item: Sent) -> Planned:
     experiment = session.get(Experiment, item.experiment_id) if item.experiment_id else None
-    if experiment is None or files.artifact_of(session, experiment) is None:
-        return Planned(item, [], on_its_way=not item.broken)
-    found = checking.gate(session, storage, contest, experiment, item.row.board)
-    return Planned(item, [check for check in found if check.state != "ok"], on_its_way=False)
+    if experiment is None or stored.found(session, experiment) is None:
+        return Planned(item, None, [], on_its_way=not item.broken)
+    try:
+        file = files.file_of(session, storage, experiment)
+    except (NotFound, Refused) as why:
+        return Planned(item, None, [Check("form", "refuse", why.message)], on_its_way=False)
+    found = checking.gate(session, contest, experiment, file, item.row.board)
+    return Planned(item, file, [check for check in found if check.state != "ok"], on_its_way=False)
 
 
 @router.post("/contests/{slug}/submissions/quota")
@@ -176,9 +209,17 @@ def import_csv(request: Request, slug: str, who: Member, file: Annotated[UploadF
 
 
 @router.get("/experiments/{experiment_id}/submission")
-def check(request: Request, experiment_id: int, session: SessionDep, storage: StorageDep, board: str = "") -> Response:
+def check(
+    request: Request,
+    experiment_id: int,
+    session: SessionDep,
+    storage: StorageDep,
+    background: BackgroundTasks,
+    board: str = "",
+) -> Response:
     """The experiment's file before it is sent."""
     context = _check_page(session, storage, experiment_id, board=sending.checked_board(board))
+    background.add_task(remembering.remember, request.app.state.database, storage, experiment_id)
     return page(request, "submissions/check.html", context)
 
 

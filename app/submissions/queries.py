@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.experiments.models import Experiment, RemovedExperiment, Score
 from app.language import gettext as _
 from app.runs.models import Artifact, Attempt, ExperimentRun, Run
-from app.submissions.models import Submission
+from app.submissions.models import Submission, WrittenFile
 
 
 def lock_contest(session: Session, contest: Contest) -> None:
@@ -147,13 +147,19 @@ def named(session: Session, contest_id: int, name: str) -> list[int]:
 
 
 def with_hash(session: Session, contest_id: int, begin: str, name: str) -> dict[str, set[int]]:
-    """By hash: experiments of the contest that sent or plan a file whose hash begins so, or whose latest attempts left
-    one under that name."""
+    """By hash: experiments of the contest that sent or plan a file whose hash begins so, for which such a file was
+    made, or whose latest attempts left one under that name."""
     found: dict[str, set[int]] = {}
     for column in (Submission.sha256, Submission.predictions_sha256):
         query = select(column, Submission.experiment_id).where(Submission.contest_id == contest_id)
         query = query.where(Submission.experiment_id.is_not(None), _begins(column, begin))
         _gather(found, session.execute(query))
+    files = select(WrittenFile.sha256, WrittenFile.experiment_id).join(
+        Experiment, Experiment.id == WrittenFile.experiment_id
+    )
+    _gather(
+        found, session.execute(files.where(Experiment.contest_id == contest_id, _begins(WrittenFile.sha256, begin)))
+    )
     made = (
         select(Artifact.sha256, ExperimentRun.experiment_id)
         .join(ExperimentRun, ExperimentRun.run_id == Artifact.run_id)
@@ -164,6 +170,25 @@ def with_hash(session: Session, contest_id: int, begin: str, name: str) -> dict[
     )
     _gather(found, session.execute(made.where(_begins(Artifact.sha256, begin))))
     return found
+
+
+def written_file(session: Session, experiment_id: int, predictions_sha256: str, form: str) -> WrittenFile | None:
+    """What was made of these predictions in the form of this digest."""
+    return session.scalar(
+        select(WrittenFile).where(
+            WrittenFile.experiment_id == experiment_id,
+            WrittenFile.predictions_sha256 == predictions_sha256,
+            WrittenFile.form == form,
+        )
+    )
+
+
+def predictions_of(session: Session, experiment_id: int, sha256: str) -> str:
+    """The hash of the predictions that the experiment's file of this hash was made of; empty: nobody knows it."""
+    query = select(WrittenFile.predictions_sha256).where(
+        WrittenFile.experiment_id == experiment_id, WrittenFile.sha256 == sha256
+    )
+    return session.scalar(query.order_by(WrittenFile.id.desc()).limit(1)) or ""
 
 
 def _begins(column: Any, begin: str) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from app.errors import Conflict, FieldError, Refused
 from app.experiments.models import Experiment
 from app.language import gettext as _
 from app.storage import Storage
-from app.submissions import checking, checks, files, queries, quota
+from app.submissions import checking, checks, files, queries, quota, remembering, stored
 from app.submissions.models import Submission
 
 #: how much the clock of the one who posts may be ahead of ours
@@ -194,17 +194,19 @@ def _hashes(
     and can't be looked at; a failed job has no file, and never uses a place."""
     if asked.sha256:
         return asked.sha256, ""
-    if files.artifact_of(session, experiment) is None:
+    if stored.found(session, experiment) is None:
         _require_hope(session, experiment, on_its_way=on_its_way)
         return "", ""
-    wrong = [item for item in checking.gate(session, storage, contest, experiment, board) if item.state == "refuse"]
+    file = files.file_of(session, storage, experiment)
+    wrong = [item for item in checking.gate(session, contest, experiment, file, board) if item.state == "refuse"]
     if wrong and not asked.anyway:
         told = "; ".join(f"{_(checks.NAMES[item.name])}: {item.text}" for item in wrong)
         raise Refused(
             _("its file is refused, and uses no place: %(told)s. It can be sent all the same.", told=told),
             [FieldError(item.name, item.text) for item in wrong],
         )
-    return files.hashes_of(session, experiment)
+    remembering.keep(session, experiment.id, file)
+    return file.sha256, file.predictions_sha256
 
 
 def _require_hope(session: Session, experiment: Experiment, *, on_its_way: bool) -> None:

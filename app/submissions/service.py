@@ -182,16 +182,13 @@ def _submission(
         row = session.get_one(Submission, old.submission_id) if old.submission_id else None
     else:
         row = _waiting(session, contest, experiment, score, board)
-    hashes = files.hashes_of(session, experiment)
-    if score.sha256 and score.sha256 not in hashes:
-        hashes = score.sha256, ""
+    hashes = files.hashes_of(session, experiment, score.sha256)
     if row is None:
         return sending.add(session, contest, experiment, hashes, board=board, who=score.made_by, moment=moment)
+    if not row.sha256 or (row.sent_at is None and hashes[0]):  # a plan tells the hash of that day
+        row.sha256, row.predictions_sha256 = hashes
     if row.sent_at is None:
-        row.sha256, row.predictions_sha256 = hashes
         sending.mark_sent(contest, row, moment, score.made_by)
-    elif not row.sha256:
-        row.sha256, row.predictions_sha256 = hashes
     return row
 
 

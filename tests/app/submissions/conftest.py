@@ -34,7 +34,9 @@ def contest(client: TestClient) -> str:
 def finish(client: TestClient, worker_headers: dict[str, str], contest: str) -> Finish:
     """An experiment whose run finished and left these test predictions."""
 
-    def do(name: str, values: list[float] | None = None, *, seed: int = 1) -> dict[str, Any]:
+    def do(
+        name: str, values: list[float] | None = None, *, seed: int = 1, content: bytes | None = None
+    ) -> dict[str, Any]:
         found = experiment_over_http(client, contest, name=name, config={**TINY, "pretrain": None, "seed": seed})
         run = found["runs"][0]["id"]
         who = {"worker": "w1", "boot_id": "boot-one"}
@@ -42,7 +44,8 @@ def finish(client: TestClient, worker_headers: dict[str, str], contest: str) -> 
         assert claim.status_code == 200, claim.text
         headers = {"Authorization": f"Bearer {claim.json()['token']}"}
         values = predicted(seed) if values is None else values
-        content = "".join(f"{value!r}\n" for value in values).encode()
+        if content is None:
+            content = "".join(f"{value!r}\n" for value in values).encode()
         sha256 = upload_over_http(client, run, "test_predictions.tsv", content, headers)
         body = {"first": 1, "events": [Finished(seconds=1).model_dump(mode="json")]}
         assert client.post(f"/api/v1/runs/{run}/events", json=body, headers=headers).status_code == 200

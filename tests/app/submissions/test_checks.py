@@ -1,6 +1,7 @@
 """What is found in a file before it is sent: each malformation by itself, and numbers that are known."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,25 +20,25 @@ def changed(row: int, value: float) -> np.ndarray:
     return copy
 
 
-def states(written: np.ndarray, expected: int | None = 1000) -> dict[str, str]:
+def states(written: np.ndarray, expected: int | None = 1000, **form: Any) -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return {check.name: check.state for check in checks.of_file(written, GOOD, expected) if check.state != "ok"}
+        found = checks.of_file(written, GOOD, expected, **form)
+        return {check.name: check.state for check in found if check.state != "ok"}
 
 
 @pytest.mark.parametrize(
     ("written", "wrong"),
     [
         (GOOD, {}),
-        (GOOD.round(6), {}),
-        (GOOD.round(1), {"constant": "warn"}),
+        (GOOD.round(6), {"order": "refuse"}),
         (GOOD[:-1], {"rows": "refuse", "order": "refuse"}),
         (GOOD[::-1].copy(), {"order": "refuse"}),
         (np.roll(GOOD, 1), {"order": "refuse"}),
         (changed(3, np.nan), {"numbers": "refuse"}),
         (changed(3, np.inf), {"numbers": "refuse", "order": "refuse"}),
         (changed(3, 1.01), {"range": "refuse", "order": "refuse"}),
-        (changed(3, -1e-9), {"range": "refuse"} if GOOD[3] < 0.05 else {"range": "refuse", "order": "refuse"}),
+        (changed(3, -1e-9), {"range": "refuse", "order": "refuse"}),
         (np.full(1000, 0.5), {"constant": "refuse", "order": "refuse"}),
         (np.full(1000, np.nan), {"numbers": "refuse", "range": "refuse", "constant": "refuse"}),
         (np.empty(0), {"rows": "refuse", "order": "refuse", "range": "refuse", "constant": "refuse"}),
@@ -47,11 +48,35 @@ def test_each_malformation(written: np.ndarray, wrong: dict[str, str]) -> None:
     assert states(written) == wrong
 
 
+@pytest.mark.parametrize(
+    ("written", "form", "wrong"),
+    [
+        (GOOD.round(6), {"decimals": 6}, {}),
+        (GOOD.round(6), {"decimals": 7}, {"order": "refuse"}),
+        (GOOD.round(2), {"decimals": 2}, {"constant": "warn"}),
+        ((GOOD >= 0.5) * 1.0, {"labels": True}, {"constant": "warn"}),
+        ((GOOD < 0.5) * 1.0, {"labels": True}, {"constant": "warn", "order": "refuse"}),
+        (np.zeros(1000), {"decimals": 1}, {"constant": "refuse", "order": "refuse"}),
+    ],
+)
+def test_what_a_form_leaves(written: np.ndarray, form: dict[str, Any], wrong: dict[str, str]) -> None:
+    assert states(written, **form) == wrong
+
+
 def test_a_small_shuffle_is_seen() -> None:
-    """All within rounding, but in another order."""
+    """Near what was predicted, but in another order."""
     close = 0.5 + 0.02 * GOOD
-    found = checks.order(close[::-1].copy(), close)
-    assert found.state == "refuse"
+    assert checks.order(close[::-1].copy(), close).state == "refuse"
+    assert checks.order(close[::-1].copy(), close, 3).state == "refuse"
+
+
+def test_ties_by_rounding_are_counted() -> None:
+    predicted_N = np.array([0.111, 0.112, 0.113, 0.2, 0.2, 0.9])  # one pair of 15 is tied by itself
+    found = checks.constant(predicted_N.round(2), predicted_N)
+    assert found.text == (
+        "its form leaves 3 of 5 different values: 20% of all pairs of rows are tied by it, and ties cost AUC"
+    )
+    assert checks.constant(predicted_N, predicted_N).state == "ok"
 
 
 def test_without_a_test_file_rows_are_told_only() -> None:
@@ -118,16 +143,14 @@ def test_predictions_of_an_older_test_file(client: TestClient, finish: Finish) -
     files = {"file": ("board-b.tsv", b"1 2\t3 4\n" * ROWS)}
     assert client.post("/api/v1/contests/oppo/files", files=files, data={"kind": "test"}).status_code == 201
     found = client.get(f"/api/v1/experiments/{made['id']}/submission-check").json()
-    assert (found["state"], found["checks"][5]["text"]) == (
+    assert (found["state"], found["checks"][6]["text"]) == (
         "warn",
         "it answers test.tsv; the contest's newest test file is board-b.tsv",
     )
 
 
 def test_a_broken_file_is_named_by_its_line(client: TestClient, finish: Finish) -> None:
-    made = finish("first")
-    path = client.app.state.storage.path(made["sha256"])  # type: ignore[attr-defined]
-    path.write_text("0.5\n0,7\n")
+    made = finish("first", content=b"0.5\n0,7\n")
     answer = client.get(f"/api/v1/experiments/{made['id']}/submission-check")
     assert answer.status_code == 422
     assert "line 2 of the predictions is '0,7\\n', not a number" in answer.json()["error"]["message"]
