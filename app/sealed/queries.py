@@ -113,7 +113,7 @@ def runs_to_score(session: Session, answers: SealedAnswers, limit: int) -> Seque
     """Finished experiments of the contest on the sealed test file that have no score yet, by the run that speaks for
     each; those that finished after the closing have come too late."""
     pairs = session.execute(_unscored(answers).order_by(Run.id).limit(limit)).all()
-    return [(session.get_one(Experiment, pair[0]), session.get_one(Run, pair[1])) for pair in pairs]
+    return [(session.get_one(Experiment, experiment), session.get_one(Run, run)) for experiment, run in pairs]
 
 
 def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:
@@ -121,7 +121,7 @@ def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:
     return session.scalar(select(func.count()).select_from(_unscored(answers).subquery())) or 0
 
 
-def _unscored(answers: SealedAnswers) -> Select[tuple[int, int]]:
+def _unscored(answers: SealedAnswers) -> Select[int, int]:
     """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it."""
     link, own = aliased(ExperimentRun), aliased(Run)
     last = (
