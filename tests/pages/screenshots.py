@@ -27,6 +27,8 @@ PAGES = {
     "mistakes": "/experiments/1/mistakes",
     "trash": "/contests/oppo/trash",
     "format": "/contests/oppo/format",
+    "submissions": "/contests/oppo/submissions",
+    "check": "/experiments/1/submission",
     "sealed": "/contests/oppo/sealed?everyone=true",
     "numbers": "/curves?run=2&series=loss",
     "form": "/experiments/new?contest=oppo",
