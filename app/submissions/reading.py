@@ -256,7 +256,7 @@ def _require_all(reading: _Reading) -> None:
         missing = np.flatnonzero(reading.lines == 0) + reading.form.first_id
         listed = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
         lacks = ngettext(
-            "%(file)s: the id %(listed)s is missing (%(found)s of %(rows)s rows are answered): add it",
+            "%(file)s: %(num)d id is missing, %(listed)s (%(found)s of %(rows)s rows are answered): add it",
             "%(file)s: %(num)d ids are missing, %(listed)s (%(found)s of %(rows)s rows are answered): add them",
             len(missing),
             **told,

@@ -34,6 +34,8 @@ PAGES = (
     "/contests/oppo/words",
     "/contests/oppo/trash",
     "/contests/oppo/format",
+    "/contests/oppo/submissions",
+    "/experiments/1/submission",
     "/contests/oppo/sealed?everyone=true",
     "/contests/bare/sealed",
     "/runs/1/log",
