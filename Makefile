@@ -9,7 +9,7 @@ PROCESSES ?= 3
 .DEFAULT_GOAL := help
 ENV_FILE ?= .env
 DRAWN = $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-.PHONY: help install demo up env test chaos chaos-short check format lint types words screenshots migrate clean
+.PHONY: help install demo up env test chaos chaos-short check format lint types audit words screenshots migrate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -64,6 +64,9 @@ lint: $(VENV)/installed-test ## ruff's format and rules, nothing rewritten
 
 types: $(VENV)/installed-test ## mypy, strict, for app, worker and ml.contract
 	@$(BIN)/mypy
+
+audit: ## known faults of the exact versions in constraints.txt; does not pass where the advisories can't be reached
+	@$(PYTHON) .ci/audit
 
 words: $(VENV)/installed ## collect every message of code and templates into app/locale, to be translated there
 	@$(BIN)/python -m app.catalogues

@@ -12,3 +12,8 @@ class ErrorPage:
     status: int
     message: str
     problems: tuple[FieldError, ...]
+
+
+@dataclass(frozen=True)
+class DocsPage:
+    """docs.html."""

@@ -14,28 +14,30 @@ import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
-from app import health, preference_pages, schema, security
+from app import gate, health, preference_pages, schema, security
 from app.accounts import pages as account_pages
+from app.bodies import Bodies
 from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
 from app.contests import data_api, data_pages, leak_api, leak_pages
 from app.contests import pages as contest_pages
 from app.db import HELD_BY_REQUESTS, Database
-from app.error_page import ErrorPage
-from app.errors import AppError, Away, FieldError, NotSignedIn
+from app.error_page import DocsPage, ErrorPage
+from app.errors import AppError, Away, FieldError, NotSignedIn, Refused
 from app.experiments import api as experiment_api
 from app.experiments import edit_pages, status_pages, stream_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
+from app.forwarded import Forwarded
+from app.gate import CHARTS_CSP
 from app.language import LanguageOfRequest
 from app.language import gettext as _
 from app.leaderboard import api as leaderboard_api
@@ -44,6 +46,7 @@ from app.leaderboard import pages as leaderboard_pages
 from app.pydantic_words import said
 from app.queue import Doorbell
 from app.request_log import RequestLog
+from app.root_path import RootPath
 from app.runs import api as run_api
 from app.runs import curve_api, curve_pages, job_api, log_api, log_pages, queue_api, upload_api, worker_api
 from app.runs import pages as run_pages
@@ -54,17 +57,22 @@ from app.sealed import pages as sealed_pages
 from app.sealed.scorer import Scorer
 from app.search import api as search_api
 from app.search import pages as search_pages
-from app.settings import Settings, load
+from app.settings import Settings, divided, load
 from app.significance import api as significance_api
-from app.significance import blend_api, blend_pages
+from app.significance import blend_api, blend_pages, valid_online_api, valid_online_pages
 from app.storage import Storage
 from app.submissions import api as submission_api
 from app.submissions import format_api, format_pages
 from app.submissions import pages as submission_pages
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
+from app.webhooks import api as webhook_api
+from app.webhooks import pages as webhook_pages
+from app.webhooks.postman import Postman
 
 log = logging.getLogger(__name__)
+#: what FastAPI says when reading a body failed with anything but a JSON error
+_UNREADABLE = "There was an error parsing the body"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -81,8 +89,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         sweeper = Sweeper(settings, database, app.state.doorbell, app.state.storage)
         scorer = Scorer(database, app.state.storage, sealed_answers.folder_of(settings), every_s=settings.sweep_seconds)
         sweeper.start()
+        postman = Postman(settings, database)
         scorer.start()
+        postman.start()
         yield
+        postman.stop()
         scorer.stop()
         sweeper.stop()
         database.dispose()
@@ -94,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     app.state.settings = settings
     app.state.database = database
@@ -103,11 +115,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.looked = {}
     app.state.storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)
     secret = settings.secret.get_secret_value() or secrets.token_hex(32)
+    app.add_middleware(Bodies, settings=settings, known=security.is_known)
     app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
-    app.add_middleware(security.Gate, settings=settings)
+    app.add_middleware(gate.Gate, settings=settings)
     app.add_middleware(Compressed, minimum_size=1000, compresslevel=5)
     app.add_middleware(LanguageOfRequest)
     app.add_middleware(RequestLog)
+    if settings.root_path:
+        app.add_middleware(RootPath, root=settings.root_path)
+    if settings.trusted_proxies:
+        app.add_middleware(Forwarded, proxies=divided(settings.trusted_proxies))
     _routes(app)
     _error_handlers(app)
     return app
@@ -146,6 +163,7 @@ def _routes(app: FastAPI) -> None:
         compare_api,
         significance_api,
         blend_api,
+        valid_online_api,
         saved_api,
         trash_api,
         search_api,
@@ -158,6 +176,7 @@ def _routes(app: FastAPI) -> None:
         sealed_api,
         queue_api,
         worker_api,
+        webhook_api,
     )
     for module in programs:
         app.include_router(module.router)
@@ -173,22 +192,27 @@ def _routes(app: FastAPI) -> None:
         edit_pages,
         submission_pages,
     )
-    board = (leaderboard_pages, compare_pages, blend_pages, saved_pages, trash_pages, search_pages)
-    for pages in (*first, run_pages, curve_pages, log_pages, format_pages, sealed_pages, *board):
+    board = (leaderboard_pages, compare_pages, blend_pages, valid_online_pages, saved_pages, trash_pages)
+    for pages in (
+        *first,
+        run_pages,
+        curve_pages,
+        log_pages,
+        format_pages,
+        sealed_pages,
+        *board,
+        search_pages,
+        webhook_pages,
+    ):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")
     app.mount("/swagger", StaticFiles(packages=[(fastapi_offline.__name__, "static")]), name="swagger")
 
     @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="pairboard API",
-            swagger_js_url="/swagger/swagger-ui-bundle.js",
-            swagger_css_url="/swagger/swagger-ui.css",
-            swagger_favicon_url="/static/icon.svg",
-        )
+    def docs(request: Request) -> Response:
+        """Not FastAPI's own page: that one has an inline script."""
+        return page(request, "docs.html", DocsPage(), headers={"Content-Security-Policy": CHARTS_CSP})
 
 
 def _error_handlers(app: FastAPI) -> None:
@@ -210,7 +234,21 @@ def _error_handlers(app: FastAPI) -> None:
     def http_error(request: Request, error: HTTPException) -> Response:
         nothing = _("there is nothing at %(address)s", address=request.url.path)
         message = nothing if error.status_code == 404 else _(str(error.detail))
+        if error.detail == _UNREADABLE:
+            message = _("the body can't be read: it is no JSON or form, or its parts are nested too deeply")
         return _answer(request, error.status_code, message)
+
+    @app.exception_handler(DataError)
+    @app.exception_handler(OverflowError)
+    @app.exception_handler(UnicodeEncodeError)
+    def beyond_the_database(request: Request, error: Exception) -> Response:
+        log.warning("%s %s: %s", request.method, request.url.path, getattr(error, "orig", error))
+        message = _(
+            "a value of what was sent can't be kept: a number beyond %(most)s, a NUL, or half a character (a lone "
+            "surrogate)",
+            most=2**63 - 1,
+        )
+        return _answer(request, Refused.status, message)
 
     @app.exception_handler(OperationalError)
     def database_away(request: Request, error: OperationalError) -> Response:
@@ -222,7 +260,10 @@ def _error_handlers(app: FastAPI) -> None:
     def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         message = _("pairboard failed here; the server's log has the traceback. Nothing was changed.")
-        return _answer(request, 500, message)
+        answer = _answer(request, 500, message)
+        for name, value in gate.HEADERS.items():  # made outside of every middleware
+            answer.headers[name] = value
+        return answer
 
 
 def _answer(

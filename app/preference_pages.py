@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from app import root_path
 from app.language import COOKIE as LANGUAGE_COOKIE
 from app.language import Language
 from app.preferences import THEME_COOKIE, Theme
@@ -43,6 +44,9 @@ def keep(
 
 def _back(request: Request) -> str:
     """Path and query of the Referer, never its host: nobody is led to another site."""
-    came_from = urlsplit(request.headers.get("referer", ""))
-    path = "/" + came_from.path.lstrip("/\\")
+    try:
+        came_from = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # no address
+        return "/"
+    path = "/" + came_from.path.removeprefix(root_path.current()).lstrip("/\\")
     return f"{path}?{came_from.query}" if came_from.query else path

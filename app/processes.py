@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app.errors import AppError
+from app.heads import PromptProtocol
 from app.main import create_app
 from app.metrics import FOLDER
 from app.settings import Settings, load
@@ -82,5 +83,6 @@ def _options(settings: Settings) -> dict[str, Any]:
         "log_level": "warning",
         "server_header": False,
         "timeout_graceful_shutdown": 5,
-        "proxy_headers": False,  # a forwarded address must not pass for loopback
+        "proxy_headers": False,  # forwarded.py reads them, of proxies that are trusted
+        "http": PromptProtocol,
     }

@@ -4,6 +4,7 @@ import logging
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,4 +55,4 @@ class RequestLog:
         REQUEST_SECONDS.labels(scope["method"], route, status).observe(seconds)
         level = logging.INFO if seconds > SLOW_S else logging.DEBUG
         figures = {"status": status, "seconds": round(seconds, 4)}
-        log.log(level, "%s %s %s %.3f s", scope["method"], scope["path"], status, seconds, extra=figures)
+        log.log(level, "%s %s %s %.3f s", scope["method"], quote(scope["path"]), status, seconds, extra=figures)

@@ -1,4 +1,4 @@
-"""Who is asking, and what every request must pass: Host, origin of unsafe requests, headers of every answer.
+"""Who is asking. What every request has to pass whoever asks is gate.py's.
 
 Open for one local user as long as the app is bound to loopback, the client is on loopback and no proxy stands between.
 Everything else needs a session cookie (pages) or `Authorization: Bearer` (programs). Routes say what they need with
@@ -8,12 +8,8 @@ Everything else needs a session cookie (pages) or `Authorization: Bearer` (progr
 import ipaddress
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts import queries, service
 from app.db import Database
@@ -22,11 +18,6 @@ from app.language import gettext as _
 from app.settings import LOOPBACK_HOSTS, Settings
 
 _PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded")
-_CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-#: Bokeh puts its styles into the elements that it makes; scripts come from our own files all the same
-CHARTS_CSP = f"{_CSP}; style-src 'self' 'unsafe-inline'"
-#: Swagger UI's own page has an inline script and inline styles
-_DOCS_CSP = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True)
@@ -78,6 +69,15 @@ def actor(request: Request) -> Actor:
     return Actor(name, "member")
 
 
+def is_known(request: Request) -> bool:
+    """Whether somebody known asks, whatever they may do."""
+    try:
+        actor(request)
+    except NotSignedIn:
+        return False
+    return True
+
+
 def member(request: Request) -> Actor:
     """A person, or a program with a member's token."""
     who = actor(request)
@@ -112,46 +112,3 @@ def _is_local(request: Request) -> bool:
         return ipaddress.ip_address(client).is_loopback
     except ValueError:
         return client in LOOPBACK_HOSTS
-
-
-class Gate:
-    """ASGI middleware: the Host allow-list on loopback (DNS rebinding), same-origin for unsafe requests, headers."""
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
-        extra = [host.strip().lower() for host in settings.allowed_hosts.split(",") if host.strip()]
-        self.hosts = {*LOOPBACK_HOSTS, *extra} if settings.on_loopback or extra else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        refusal = self._refusal(scope["method"], headers)
-        if refusal:
-            await JSONResponse({"error": {"message": refusal, "fields": []}}, 403)(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                out = MutableHeaders(scope=message)
-                out.setdefault("X-Content-Type-Options", "nosniff")
-                out.setdefault("Referrer-Policy", "same-origin")
-                out.setdefault("Content-Security-Policy", _DOCS_CSP if scope["path"] == "/docs" else _CSP)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-    def _refusal(self, method: str, headers: Headers) -> str | None:
-        host = headers.get("host", "")
-        name = (urlsplit(f"//{host}").hostname or "").lower()
-        if self.hosts is not None and name not in self.hosts:
-            return _("the Host '%(host)s' is not one of this server's: add it to PAIRBOARD_ALLOWED_HOSTS", host=host)
-        if method in {"GET", "HEAD", "OPTIONS"} or "authorization" in headers:
-            return None
-        if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-            return _("this request comes from another site")
-        origin = headers.get("origin")
-        if origin and urlsplit(origin).netloc.lower() != host.lower():
-            return _("this request comes from %(origin)s, not from this site", origin=origin)
-        return None

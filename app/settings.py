@@ -5,6 +5,7 @@ Called by cli (and by tests, which build Settings directly). Each field is the v
 
 import difflib
 import os
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -15,7 +16,7 @@ from ml.contract.logs import LogFormat, LogLevel
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 #: names to bind to, under which nobody can be called
-_EVERYWHERE = {"0.0.0.0", "::", "localhost"}  # noqa: S104 - names to compare with
+EVERYWHERE = {"0.0.0.0", "::", "localhost"}  # noqa: S104 - names to compare with
 
 
 class Settings(BaseSettings):
@@ -31,12 +32,16 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     web_processes: int = Field(1, ge=1, le=64, description="processes that serve the port together")
     secret: SecretStr = Field(SecretStr(""), description="signs session cookies; needed beyond loopback")
-    allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas")
+    allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas; * any")
+    trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-… count, divided by commas")
+    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="path under which a proxy serves us")
     lease_seconds: float = Field(900, ge=1, description="a worker silent for longer loses its run")
     log_format: LogFormat = Field("text", description="json: one object a line, for programs")
     log_level: LogLevel = "info"
     sweep_seconds: float = Field(2, ge=0.1, description="pause between looks at the queue")
     max_upload_mb: int = Field(4096, ge=1)
+    max_body_mb: int = Field(8, ge=8, description="of what is not a file; a worker's piece of a file has 4")
+    webhook_allow: str = Field("", description="hosts and networks that webhooks may reach though they are not public")
     worker_token_file: Path | None = Field(None, description="empty: worker-token in the data folder")
     retain_event_days: float = Field(0, ge=0, description="0: all progress of ended runs is kept")
     retain_points: int = Field(500, ge=50, description="progress events of an attempt that thinning leaves")
@@ -65,6 +70,16 @@ class Settings(BaseSettings):
             raise ValueError("at least 32 characters; make one with: openssl rand -hex 32")
         return secret
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for part in divided(text):
+            try:
+                ip_network(part)
+            except ValueError as error:
+                raise ValueError(f"{error}: addresses or networks (10.0.0.0/8), divided by commas") from error
+        return text
+
     @property
     def database(self) -> str:
         """The database address, password included: for engines, never for messages."""
@@ -78,7 +93,7 @@ class Settings(BaseSettings):
     @property
     def own_host(self) -> str:
         """Where this machine reaches the web server."""
-        return "127.0.0.1" if self.host in _EVERYWHERE else self.host
+        return "127.0.0.1" if self.host in EVERYWHERE else self.host
 
     @property
     def own_url(self) -> str:
@@ -89,6 +104,11 @@ class Settings(BaseSettings):
     def token_file(self) -> Path:
         """Where `pairboard up` and `setup` leave the token of their own workers; readable by the owner alone."""
         return self.worker_token_file or self.data_dir / "worker-token"
+
+
+def divided(text: str) -> list[str]:
+    """The parts of a setting that holds several, divided by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def load() -> Settings:

@@ -17,11 +17,12 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 from starlette.templating import Jinja2Templates
 
-from app import language, preferences, queue
+from app import language, preferences, queue, root_path
 from app.contract_words import metric_title
 from app.db import Database
 from app.experiments.note import plain
 from app.language import gettext as _
+from app.root_path import AddressesFromRoot, in_message
 from app.schema import folder
 from app.settings import Settings
 from app.storage import Storage
@@ -81,15 +82,29 @@ def templates() -> Jinja2Templates:
     env.filters["bytes"] = in_bytes
     env.filters["plain_value"] = plain_value
     env.filters["metric_title"] = metric_title
-    env.globals["static"] = static_url
-    env.globals["bokeh"] = bokeh_url
+    env.globals["static"] = lambda name: root_path.current() + static_url(name)
+    env.globals["bokeh"] = lambda name: root_path.current() + bokeh_url(name)
+    env.add_extension(AddressesFromRoot)
     env.filters["plain_note"] = plain
     env.globals["zip"] = zip
     env.globals["language"] = language.current
     env.add_extension("jinja2.ext.i18n")
     env.policies["ext.i18n.trimmed"] = True
-    env.install_gettext_callables(language.lookup, language.nlookup, newstyle=True)  # type: ignore[attr-defined]
+    env.install_gettext_callables(_lookup, _nlookup, newstyle=True)  # type: ignore[attr-defined]
     return Jinja2Templates(env=env)
+
+
+def _lookup(message: str) -> str:
+    return in_message(language.lookup(message))
+
+
+def _nlookup(one: str, many: str, num: int) -> str:
+    return in_message(language.nlookup(one, many, num))
+
+
+def site_url(request: Request) -> str:
+    """Where we are reached from outside, as whoever asks reached us: for commands that people copy."""
+    return f"{request.url.scheme}://{request.url.netloc}{root_path.current()}"
 
 
 def page(

@@ -166,19 +166,18 @@ def _constrained(probabilities_NM: Floats, positive_N: npt.NDArray[np.bool_]) ->
     likely_NM = np.where(positive_N[:, None], held_NM, 1 - held_NM)
 
     def loss(weights_M: Floats) -> tuple[float, Floats]:
+        # with the sum of the weights added, the smallest is where they sum to 1: bounds are all that is left to keep
         mixed_N = np.einsum("nm,m->n", likely_NM, weights_M)
-        return float(-np.log(mixed_N).mean()), -np.einsum("n,nm->m", 1 / mixed_N, likely_NM) / len(mixed_N)
+        slope_M = 1 - np.einsum("n,nm->m", 1 / mixed_N, likely_NM) / len(mixed_N)
+        return float(weights_M.sum() - np.log(mixed_N).mean()), slope_M
 
     members = likely_NM.shape[1]
-    one = {"type": "eq", "fun": lambda weights_M: weights_M.sum() - 1, "jac": lambda _: np.ones(members)}
-    start_M, options = np.full(members, 1 / members), {"maxiter": 500, "ftol": 1e-9}
-    found = minimize(
-        loss, start_M, jac=True, method="SLSQP", bounds=[(0, 1)] * members, constraints=one, options=options
-    )
+    start_M, options = np.full(members, 1 / members), {"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6}
+    found = minimize(loss, start_M, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * members, options=options)
     weights_M: Floats = np.clip(found.x, 0, None)
     weights_M /= weights_M.sum()
     # the loss is above the smallest by no more than this, whatever the solver says of itself
-    gap = float((-loss(weights_M)[1]).max()) - 1
+    gap = -float(loss(weights_M)[1].min())
     if not gap < _SLACK:
         raise RunError(f"the weights of the smallest log loss were not found ({found.message}): take greedy")
     return weights_M

@@ -28,6 +28,7 @@ from ml.prediction_files import RunScores, write_scores, write_test, write_valid
 from ml.prepare import Prepared, lessons, prepare, ready_corpus, to_score, weights_of
 from ml.pretrain import pretrain
 from ml.seeds import member_seed
+from ml.swapped import swap_consistency
 from ml.teller import Tell, tell_artifacts
 from ml.verify import Predictions, verify
 
@@ -140,6 +141,7 @@ def _classifier(
 
 def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: Path, tell: Tell) -> None:
     model, weights, valid = _classifier(job_path, job, data, machine, out, out, tell)
+    held = data.pairs.only(data.split.valid_rows)
     train = to_score(data.pairs.only(data.split.train_rows), data.tokens, job)
     labels = [data.pairs.labels_N[rows] for rows in (data.split.train_rows, data.split.valid_rows)]
     names = save_classifier(out, model, weights, data.tokens, job, data.split)
@@ -154,6 +156,8 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
         )
 
     ours, verified = verify(job_path, out, predicted, tell)
+    both_ways = job.config.finetune.swap_at_test
+    swap = swap_consistency(model, weights, held, ours.valid_N, data.tokens, scoring, both_ways=both_ways)
     found = RunScores(train=scores(labels[0], train_N), valid=scores(labels[1], ours.valid_N) if len(valid) else None)
     write_valid(out, data.split.valid_rows, labels[1], ours.valid_N)
     write_scores(out, found)
@@ -162,7 +166,7 @@ def _finetune(job_path: Path, job: Job, data: Prepared, machine: Machine, out: P
         write_test(out, ours.test_N)
         names.append("test_predictions.tsv")
     tell_artifacts(tell, out, names)
-    tell(verified)
+    tell(verified.model_copy(update={"swap": swap}))
     tell(Scored(split="train", rows=len(train_N), scores=found.train))
     if found.valid is not None:
         interval = auc_interval(labels[1], ours.valid_N, data.split.component_N[data.split.valid_rows])

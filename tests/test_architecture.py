@@ -10,13 +10,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STDLIB = sys.stdlib_module_names
 FEATURES = (
-    *("accounts", "contests", "experiments", "runs", "submissions", "sealed"),
+    *("accounts", "contests", "webhooks", "experiments", "runs", "submissions", "sealed"),
     *("significance", "leaderboard", "search"),
 )
 TOP_LEVEL = {
     *("pyproject.toml", "app", "worker", "ml", "templates", "migrations", "tests", "docker-compose.yml"),
     *(".env.example", ".dockerignore"),
-    *("README.md", "Makefile", "Dockerfile", "benchmarks", ".ci", "LICENSE", ".gitignore", "constraints.txt"),
+    *("README.md", "SECURITY.md", "Makefile", "Dockerfile", "benchmarks", ".ci", "LICENSE", ".gitignore"),
+    "constraints.txt",
 }
 #: what each part may import beside the standard library and itself
 ALLOWED = {
@@ -60,6 +61,8 @@ ALLOWED = {
             "jinja2",
             "babel",
             "markdown_it",
+            "nh3",
+            "h11",
             "markupsafe",
             "tabulate",
             "argon2",

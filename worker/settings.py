@@ -29,6 +29,7 @@ class WorkerSettings(BaseSettings):
     heartbeat_seconds: float = Field(10, gt=0)
     checkpoint_seconds: float = Field(60, ge=0, allow_inf_nan=False)  # what a run that loses its worker does again
     cache_gb: float = Field(50, gt=0, allow_inf_nan=False)  # fetched files and tokenised data, kept for later runs
+    weights_dir: Path | None = None  # in it lie the folders of weights that experiments may name
     broker_url: SecretStr = Field(SecretStr("filesystem://"), validation_alias="PAIRBOARD_BROKER_URL")
     data_dir: Path = Field(Path("pairboard-data"), validation_alias="PAIRBOARD_DATA_DIR")
     queues: str = Field("", pattern=rf"^({_QUEUE}(,{_QUEUE})*)?$")  # divided by commas; empty: the app's own queue

@@ -12,7 +12,7 @@ from ml.contract.events import LAST_EVENTS, Cancelled, Crashed, Event, Failed, M
 from ml.contract.hardware import WorkerMachine
 from ml.contract.job import Job
 from ml.contract.logs import about
-from worker import hardware
+from worker import hardware, weights
 from worker.cache import Cache
 from worker.child import Child
 from worker.client import Away, Claim, Client, Rejected, Stale
@@ -78,7 +78,9 @@ class Carrier:
         courier.start()
         try:
             self._fetch(current)
-            if current.stopped_by is None:
+            if reason := weights.refusal(current.job, self._settings):
+                current.spool.append(Failed(reason=reason))
+            elif current.stopped_by is None:
                 current.train()
         except Rejected as error:
             current.spool.append(Failed(reason=f"an input could not be fetched: {error}"))

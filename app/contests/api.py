@@ -35,6 +35,8 @@ class ContestOut(BaseModel):
     name: str
     metric: str
     note: str
+    time_zone: str = Field(description="whose midnight begins a day of it; PATCH .../quota changes it")
+    submissions_a_day: int | None = Field(description="files that it takes a day; null: any number")
     created_at: datetime
     files: list["FileOut"]
 
@@ -60,6 +62,8 @@ def contest_out(contest: Contest, files: list[FileOut]) -> ContestOut:
         name=contest.name,
         metric=contest.metric,
         note=contest.note,
+        time_zone=contest.time_zone,
+        submissions_a_day=contest.submissions_a_day,
         created_at=contest.created_at,
         files=files,
     )

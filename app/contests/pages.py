@@ -12,6 +12,7 @@ from app.contests import queries, service
 from app.contests.data_api import counted
 from app.contests.facts import Known, Want
 from app.contests.models import Contest, ContestFile
+from app.contests.report import MOST_ROWS
 from app.contests.sentences import Overlap
 from app.errors import AppError, Refused
 from app.experiments.models import Experiment
@@ -62,6 +63,8 @@ class FilesPage:
     shared: dict[int, Overlap | None]
     words: Words | None
     judged: Sequence[Experiment]
+    most_bytes: int
+    most_rows: str
 
 
 @router.get("/")
@@ -129,6 +132,8 @@ def _files(
         shared={file.id: known.overlap(base, file) for file in others if base is not None},
         words=mining.words(session, request.app.state.storage, contest.id, limit=SHOWN_WORDS),
         judged=with_predictions(session, contest.id, SHOWN_JUDGED),
+        most_bytes=request.app.state.storage.max_bytes,
+        most_rows=f"{MOST_ROWS:,}",
     )
 
 

@@ -13,10 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import Refused
+from app.language import gettext as _
 from ml.contract.pair_file import BadRow, FileKind, PairFileLayout, PairRow, read_rows
 from ml.contract.strict import Strict
 
 SHOWN_ROWS = 20
+#: some 25 bytes a row are held while a file is read, and as many again while it is looked over
+MOST_ROWS = 20_000_000
 SHOWN_CONTRADICTIONS = 5
 #: upper ends of the length histogram's bars
 LENGTH_STEPS = (2, 4, 6, 8, 10, 12, 15, 20, 30, 50, 100)
@@ -98,13 +102,16 @@ def _hash(text: str) -> int:
 
 
 def examine(path: Path, layout: PairFileLayout, kind: FileKind) -> FileReport:
-    """Read the file once and report. Raises nothing for bad rows: they are in the report."""
+    """Read the file once and report. Bad rows are in the report; raises Refused for more rows than are taken."""
     seen, bad_rows, examples = _Seen(), 0, list[BadExample]()
     for row in read_rows(path, layout, kind):
         if isinstance(row, BadRow):
             bad_rows += 1
             if len(examples) < SHOWN_ROWS:
                 examples.append(BadExample(line=row.line, reason=row.reason, text=row.text))
+        elif len(seen.lines) >= MOST_ROWS:
+            most = f"{MOST_ROWS:,}"
+            raise Refused(_("the file has more than %(most)s rows: split it, or leave some out", most=most))
         else:
             seen.add(row)
     a, b = np.frombuffer(seen.a, np.uint64), np.frombuffer(seen.b, np.uint64)

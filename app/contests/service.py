@@ -16,6 +16,7 @@ from app.errors import Conflict, FieldError, Refused
 from app.language import gettext as _
 from app.language import ngettext
 from app.storage import Storage, Stored
+from app.texts import checked_note
 from ml.contract.fingerprint import digest
 from ml.contract.pair_file import FileKind, PairFileLayout, sniff
 from ml.contract.scores import METRICS
@@ -69,7 +70,7 @@ def create_contest(session: Session, *, name: str, metric: str, slug: str = "", 
     if queries.find_contest(session, slug):
         message = _("there is a contest at %(slug)s already: choose another slug", slug=repr(slug))
         raise Conflict(message, [FieldError("slug", message, slug)])
-    contest = Contest(slug=slug, name=name, metric=metric, note=note.strip(), created_at=clock(session))
+    contest = Contest(slug=slug, name=name, metric=metric, note=checked_note(note), created_at=clock(session))
     session.add(contest)
     session.flush()
     return contest

@@ -16,20 +16,22 @@ from app.experiments import queries
 from app.experiments.models import Experiment, Score
 from app.experiments.note import rendered
 from app.experiments.status_pages import RunView, Stage, status_of
+from app.gate import CHARTS_CSP
 from app.language import N_
+from app.leaderboard.checks import Check, checks
 from app.leaderboard.queries import Row
 from app.runs import queries as run_queries
 from app.runs import stream_service
 from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.reproduce import Recipe, recipes
-from app.security import CHARTS_CSP, member
+from app.security import member
 from app.submissions import files, overview, quota, remembering, snippets
 from app.submissions.files import Told
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.snippets import Snippets
-from app.web import SessionDep, page
+from app.web import SessionDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
@@ -40,16 +42,17 @@ CHARTS = {"Content-Security-Policy": CHARTS_CSP}
 
 @dataclass(frozen=True)
 class ExperimentPage:
-    """experiments/page.html. `scores`: those of runs; `submitted`: what the contest answered, the newest first;
-    `to_send`: the file for the contest, None until there is one. `submissions`: the files that were
-    planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not taken, for the
-    reason `score_error`."""
+    """experiments/page.html. `checks`: what speaks for its numbers; `scores`: those of runs; `submitted`: what the
+    contest answered, the newest first; `to_send`: the file for the contest, None until there is one. `submissions`: the
+    files that were planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not
+    taken, for the reason `score_error`."""
 
     contest: Contest
     metric: Metric
     experiment: Experiment
     note: Markup | None
     row: Row
+    checks: list[Check]
     stages: list[Stage]
     runs: list[RunView]
     retries: bool
@@ -95,9 +98,9 @@ def page_of(
     seen = stream_service.now(session, run_queries.runs_of(session, experiment.id))
     view = status_of(session, experiment)
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
-    settings, url = request.app.state.settings, request.url
+    settings, base = request.app.state.settings, site_url(request)
+    day = quota.of_day(session, contest)
     to_send = files.told_of(session, request.app.state.storage, experiment)
-    base, day = f"{url.scheme}://{url.netloc}", quota.of_day(session, contest)
     same = queries.same_fingerprint(session, contest.id, experiment.fingerprint) if experiment.fingerprint else []
     return ExperimentPage(
         contest=contest,
@@ -105,12 +108,13 @@ def page_of(
         experiment=experiment,
         note=rendered(experiment.note) if experiment.note else None,
         row=view.row,
+        checks=checks(session, contest, [experiment.id])[experiment.id],
         stages=view.stages,
         runs=view.runs,
         retries=view.retries,
         scores=[score for score in scores if score.split != "online"],
         submitted=[score for score in reversed(scores) if score.split == "online"],
-        submissions=overview.of_experiment(session, contest, experiment, day.day),
+        submissions=overview.of_experiment(session, experiment, day.day),
         quota=day,
         snippets=snippets.of_experiment(
             base, contest.slug, experiment, to_send.sha256 if to_send else "", signed_in=not settings.on_loopback
@@ -133,5 +137,5 @@ def page_of(
         more_logs=max(0, sum(run.attempt > 0 for run in runs) - MOST_TAILS),
         score_key=str(uuid.uuid4()),
         score_error=error,
-        score_typed={"value": "", "note": "", "board": "", "corrects": "", "submission": "", **(typed or {})},
+        score_typed=dict.fromkeys(("value", "note", "board", "corrects", "submission", "time"), "") | (typed or {}),
     )

@@ -101,3 +101,17 @@ def score_by_key(session: Session, experiment_id: int, key: str) -> Score | None
 def scores_of_run(session: Session, run_id: int) -> Sequence[Score]:
     """The scores that a run reported."""
     return session.scalars(select(Score).where(Score.run_id == run_id)).all()
+
+
+def best_value(session: Session, contest_id: int, split: str, metric: str, *, higher: bool) -> float | None:
+    """The best score that stands in the contest's table; of valid scores, of those that no leak flatters."""
+    query = (
+        select(Score.value, Experiment.marks)
+        .join(Experiment, Experiment.id == Score.experiment_id)
+        .where(Experiment.contest_id == contest_id, Experiment.archived_at.is_(None))
+        .where(Score.split == split, Score.metric == metric, Score.latest)
+        .order_by(Score.value.desc() if higher else Score.value.asc())
+    )
+    with session.no_autoflush:  # the score that is compared may be half filled
+        found = session.execute(query)
+        return next((value for value, marks in found if split == "online" or "leaking" not in marks), None)

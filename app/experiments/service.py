@@ -12,9 +12,10 @@ from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
 from app.db import clock
 from app.errors import FieldError, Refused
-from app.experiments import queries, relatives
+from app.experiments import bests, queries, relatives
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
 from app.language import gettext as _
+from app.texts import checked_note
 from ml.contract.events import Scored
 from ml.contract.experiment import LEAKS_AUDITED, ExperimentConfig, flat, merge
 from ml.contract.fingerprint import experiment_fingerprint, pretrain_reads
@@ -102,7 +103,7 @@ def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Expe
     return Experiment(
         contest_id=contest.id,
         name=name,
-        note=asked.get("note", "").strip(),
+        note=checked_note(asked.get("note", "")),
         origin="pairboard",
         config=config.model_dump(mode="json"),
         marks=relatives.marks(session, config),
@@ -150,7 +151,7 @@ def create_external(session: Session, contest: Contest, *, name: str, note: str)
         id=queries.free_number(session),
         contest_id=contest.id,
         name=checked_name(name),
-        note=note,
+        note=checked_note(note),
         origin="external",
         created_at=clock(session),
     )
@@ -172,7 +173,7 @@ def edit(
     new_name = experiment.name if name is None else checked_name(name)
     new_verdict = experiment.verdict if verdict is None else _checked_verdict(verdict)
     experiment.name, experiment.verdict = new_name, new_verdict
-    experiment.note = experiment.note if note is None else note.strip()
+    experiment.note = experiment.note if note is None else checked_note(note)
     session.flush()
 
 
@@ -251,6 +252,9 @@ def _checked_verdict(verdict: str) -> str:
 
 def add_score(session: Session, score: Score) -> None:
     """One more score; it is the latest of its experiment, split and metric from now on."""
+    if score.split == "online" and score.source != "import":  # a table of before tells no news
+        experiment = queries.experiment(session, score.experiment_id)
+        bests.tell(session, experiment, score.split, score.metric, score.value)
     for earlier in queries.latest_scores(session, score.experiment_id, score.split, score.metric):
         earlier.latest = False
     session.add(score)
@@ -269,8 +273,10 @@ def show(session: Session, score: Score) -> None:
 
 def record_run_scores(session: Session, experiment_id: int, run_id: int, scored: Scored) -> None:
     """A run's own scores: a later attempt's replace an earlier one's, so that they stand once."""
-    split = scored.split
-    session.refresh(queries.experiment(session, experiment_id), with_for_update=True)  # one writer of its latest scores
+    split, experiment = scored.split, queries.experiment(session, experiment_id)
+    session.refresh(experiment, with_for_update=True)  # one writer of its latest scores
+    for metric, value in scored.scores.model_dump().items():
+        bests.tell(session, experiment, split, metric, value)
     standing = {(score.split, score.metric): score for score in queries.scores_of_run(session, run_id)}
     now = clock(session)  # asked before a row is added: the question would flush a half-filled one
     for metric, value in scored.scores.model_dump().items():

@@ -7,7 +7,10 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.contests import queries as contest_queries
+from app.experiments import queries as experiment_queries
 from app.leaderboard import selection
+from app.leaderboard.checks import checks
+from app.leaderboard.compare_api import Ids, numbers
 from app.leaderboard.exporting import page_of
 from app.leaderboard.group_queries import grouped
 from app.leaderboard.view_api import ViewDep
@@ -84,6 +87,32 @@ def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut
         offset=view.offset,
         rows=[RowOut.model_validate(row, from_attributes=True) for row in ranking.rows],
     )
+
+
+class CheckOut(BaseModel):
+    """What is known of a row in one respect."""
+
+    key: str = Field(description="reloaded, swap, data, code or seeds")
+    state: str = Field(description="good, differs, or told: a number to be judged")
+    text: str
+    why: str
+
+
+@router.get("/contests/{slug}/leaderboard/checks")
+def read_checks(
+    slug: str, session: SessionDep, ids: Ids, against: selection.RowId | None = None
+) -> dict[int, list[CheckOut]]:
+    """By experiment what speaks for its numbers: its model reloads to the bit, what exchanging the sides of pairs
+    changes, whether data and code are those of `against` (or else of most of the table's newest 500 rows), and the
+    spread over rows that differ by their seed alone. What is not known is left out."""
+    contest = contest_queries.contest(session, slug)
+    asked = numbers(ids)
+    experiment_queries.chosen(session, contest.id, asked + ([against] if against is not None else []))
+    found = checks(session, contest, asked, against)
+    return {
+        number: [CheckOut.model_validate(check, from_attributes=True) for check in each]
+        for number, each in found.items()
+    }
 
 
 class MeanOut(BaseModel):

@@ -12,6 +12,7 @@ from app.contests.models import Contest
 from app.errors import Refused
 from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment
+from app.gate import CHARTS_CSP
 from app.leaderboard import flips as flipping
 from app.leaderboard.compare_api import SHOWN_PAIRS, Ids, numbers, two_of
 from app.leaderboard.comparing import Comparison, chart_data, compare
@@ -20,7 +21,7 @@ from app.leaderboard.selection import RowId
 from app.runs import queries as run_queries
 from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.models import Run
-from app.security import CHARTS_CSP, member
+from app.security import member
 from app.significance.noise import Noise, Paired, noise, paired
 from app.web import SessionDep, StorageDep, page
 from ml.contract.scores import METRICS, Metric

@@ -1,6 +1,7 @@
 """The table as text: what one line shows, and the whole as Markdown, LaTeX or CSV. Page and files show the same
 cells."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.contests.models import Contest
 from app.errors import NotFound
 from app.language import gettext as _
+from app.leaderboard.checks import Check, checks
 from app.leaderboard.queries import Ranking, Row, ShownScore, ranked
 from app.leaderboard.table_text import cell_text, write_csv, write_latex, write_markdown
 from app.leaderboard.view import View
@@ -48,6 +50,7 @@ class Line:
     best_train: bool = False
     best_valid: bool = False
     best_online: bool = False
+    checks: Sequence[Check] = ()
 
     def text(self, split: str) -> str:
         """The cell's text; empty without a score."""
@@ -63,6 +66,8 @@ class Line:
             return "" if self.row.gap is None else f"{self.row.gap:+.5f}"
         if key == "by":
             return self.row.made_by
+        if key == "checks":
+            return ", ".join(check.text for check in self.checks)
         return f"{self.row.hours:.2f}" if key == "hours" else f"{self.row.created_at:%Y-%m-%d}"
 
 
@@ -82,7 +87,16 @@ def baseline(session: Session, contest: Contest, view: View) -> Row | None:
     return found[0]
 
 
-def lines(contest: Contest, rows: list[Row], against: Row | None = None) -> list[Line]:
+def checks_of(session: Session, contest: Contest, view: View, rows: list[Row]) -> dict[int, list[Check]]:
+    """What is known of the rows, if the view shows it."""
+    if "checks" not in view.show:
+        return {}
+    return checks(session, contest, [row.id for row in rows], view.against)
+
+
+def lines(
+    contest: Contest, rows: list[Row], against: Row | None = None, checked: Mapping[int, Sequence[Check]] | None = None
+) -> list[Line]:
     """The rows with their cells, the best of each column marked; what a leak flatters is never the best."""
     best, flattered = {}, {row.id for row in rows if "leaking" in row.marks}
     honest = [row for row in rows if row.id not in flattered]
@@ -98,6 +112,7 @@ def lines(contest: Contest, rows: list[Row], against: Row | None = None) -> list
             best_train=row.id not in flattered and row.train is not None and row.train.value == best["train"],
             best_valid=row.id not in flattered and row.valid is not None and row.valid.value == best["valid"],
             best_online=row.online is not None and row.online.value == best["online"],
+            checks=(checked or {}).get(row.id, ()),
         )
         for row in rows
     ]
@@ -138,7 +153,7 @@ def all_lines(session: Session, contest: Contest, view: View) -> list[Line]:
         ranking = page_of(session, contest, view, limit=_PAGE, offset=len(rows))
         rows += ranking.rows
         if not ranking.rows or len(rows) >= ranking.total:
-            return lines(contest, rows, baseline(session, contest, view))
+            return lines(contest, rows, baseline(session, contest, view), checks_of(session, contest, view, rows))
 
 
 def markdown(session: Session, contest: Contest, view: View) -> str:

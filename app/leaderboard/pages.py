@@ -145,7 +145,9 @@ def _context(
     return LeaderboardPage(
         contest=contest,
         metric=METRICS[contest.metric],
-        lines=exporting.lines(contest, ranking.rows, against),
+        lines=exporting.lines(
+            contest, ranking.rows, against, exporting.checks_of(session, contest, view, ranking.rows)
+        ),
         total=ranking.total,
         everything=ranking.everything,
         elsewhere=ranking.elsewhere,

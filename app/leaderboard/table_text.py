@@ -179,15 +179,17 @@ def write_latex(rows: Sequence[Sequence[str]], more: Sequence[str] = ()) -> str:
     return tabulate(rows, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=align) + "\n"
 
 
+#: some programs drop spaces before it, or take full-width signs for the others
+_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+
+
 def write_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """CSV with a BOM (Excel needs it to show Chinese). A text that a spreadsheet would run as a formula gets a `'`."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(header)
     for row in rows:
-        writer.writerow(
-            ["'" + cell if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell for cell in row]
-        )
+        writer.writerow(["'" + cell if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row])
     return "\ufeff" + out.getvalue()
 
 

@@ -13,6 +13,12 @@ MORE = {
     "gap": (N_("gap"), N_("train minus valid: how much it has learnt by heart")),
     "deviation": (N_("folds"), N_("mean and standard deviation of what each fold or member scored on valid by itself")),
     "hours": (N_("hours"), N_("of workers, over all attempts of its runs; a shared pretrain counts in each row")),
+    "checks": (
+        N_("checks"),
+        N_(
+            "what speaks for a row: its model reloads, exchanged sides, same data and code as others, spread over seeds"
+        ),
+    ),
     "by": (N_("by"), N_("who asked for it: a member, a token, or local")),
     "made": (N_("made"), N_("when it was queued")),
 }

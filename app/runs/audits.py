@@ -25,6 +25,7 @@ class RunAudit:
     checks: tuple[Check, ...]
     drifts: tuple[Drift, ...]
     report: LeakReport | None
+    seconds: float
 
 
 def settle(session: Session, run: Run) -> None:
@@ -56,6 +57,6 @@ def _of(session: Session, storage: Storage, run: Run) -> RunAudit:
     told = Audited.model_validate((run.summary or {})["audited"])
     file = next((item for item in queries.artifacts_of(session, run) if item.name == REPORT), None)
     if file is None:
-        return RunAudit(run, told.verdict, told.checks, (), None)
+        return RunAudit(run, told.verdict, told.checks, (), None, told.seconds)
     report = LeakReport.model_validate_json(storage.path(file.sha256).read_bytes())
-    return RunAudit(run, report.verdict, report.checks, report.drifts, report)
+    return RunAudit(run, report.verdict, report.checks, report.drifts, report, told.seconds)

@@ -73,10 +73,11 @@ def made(session: Session, contest: Contest, ids: Sequence[int]) -> dict[Method,
 
 
 def _asked(fusion: Fusion, method: Method) -> experiments.Asked:
-    members = {**fusion.config["fusion"], "method": method}
+    # nothing is pretrained, so no file for it is asked for; the members' other fields say of which split the row is
+    changes = {"fusion": {**fusion.config["fusion"], "method": method}, "pretrain": None}
     return {
         "name": f"{method}: {fusion.name}"[:200],
-        "config": ExperimentConfig.model_validate({**fusion.config, "fusion": members}),
+        "config": ExperimentConfig.model_validate({**fusion.config, **changes}),
         "train_file_id": fusion.train_file_id,
         "test_file_id": fusion.test_file_id,
     }

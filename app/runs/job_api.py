@@ -9,7 +9,7 @@ from app.errors import NotFound
 from app.runs import queries, reproduce
 from app.runs.api import stored_file
 from app.security import member
-from app.web import SessionDep, SettingsDep, StorageDep
+from app.web import SessionDep, SettingsDep, StorageDep, site_url
 from ml.contract.job import Job
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["runs"], dependencies=[Depends(member)])
@@ -36,5 +36,5 @@ def read_job_input(
 @router.get("/job.sh", response_class=PlainTextResponse)
 def read_commands(run_id: int, request: Request, session: SessionDep, settings: SettingsDep) -> str:
     """The commands that fetch the job with its files and do it again."""
-    run, base = queries.run(session, run_id), f"{request.url.scheme}://{request.url.netloc}"
+    run, base = queries.run(session, run_id), site_url(request)
     return reproduce.recipe(session, run, base, signed_in=not settings.on_loopback).commands

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.errors import Conflict
 from app.language import gettext as _
-from app.runs import queries
+from app.runs import queries, telling
 from app.runs.models import Attempt, Run
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def claim(
 def finish(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
     """running -> finished; what waited for it may start."""
     _leave_running(session, run, attempt, "finished", now)
+    telling.finished(session, run)
     for waiting in queries.waiting_for(session, run.id):
         if not queries.unmet_needs(session, waiting.id):
             queue.later(session, waiting.id, waiting.queue)
@@ -64,6 +65,7 @@ def finish(session: Session, run: Run, attempt: Attempt, now: datetime) -> None:
 def fail(session: Session, run: Run, attempt: Attempt, now: datetime, reason: str, detail: str = "") -> None:
     """running -> failed, and so does what waited for it."""
     _leave_running(session, run, attempt, "failed", now, reason, detail)
+    telling.failed(session, run, reason)
     _end_waiting(session, run, "failed", now, f"{run.kind} run {run.id} failed: {reason}")
 
 

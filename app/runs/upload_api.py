@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from app.bodies import SlowBody
 from app.db import Database
 from app.errors import NoRoom, TooLarge
 from app.partial import Partial
@@ -87,7 +88,7 @@ async def send_piece(
     token = bearer(request)
     await run_in_threadpool(_require_current, database, run_id, token)
     piece = bytearray()
-    with contextlib.suppress(ClientDisconnect):
+    with contextlib.suppress(ClientDisconnect, SlowBody):
         async for chunk in request.stream():
             piece += chunk
             if len(piece) > PIECE_BYTES:

@@ -28,8 +28,6 @@ from app.submissions.stored import PREDICTIONS_OF_TEST
 log = logging.getLogger(__name__)
 #: looks for so many at once, that a sweep is short; the next one goes on
 AT_ONCE = 20
-#: of those that wait, for a page
-MOST_COUNTED = 10_000
 
 
 def score_finished(database: Database, storage: Storage, folder: Path) -> int:
@@ -43,6 +41,16 @@ def score_finished(database: Database, storage: Storage, folder: Path) -> int:
     for answers, experiment, run in found:
         _score(database, storage, folder, answers, experiment, run)
     return len(found)
+
+
+def stand(session: Session) -> tuple[object, ...]:
+    """What can make something due. While it is the same, a look that found nothing need not be taken again; it costs
+    a fraction of one, where there are thousands of experiments."""
+    now, rules = clock(session), []
+    for answers in queries.all_sealed(session):
+        is_open = answers.opens_at is None or now >= answers.opens_at
+        rules.append((answers.id, answers.runs_a_day, answers.closes_at, is_open, day_of(now, answers.time_zone)))
+    return (*queries.finished_counts(session), *rules) if rules else ()
 
 
 def _due(session: Session, answers: SealedAnswers) -> list[tuple[Experiment, Run]]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.contests.models import Contest
@@ -112,6 +113,17 @@ def upload_of_run(session: Session, run_id: int) -> SealedUpload | None:
 def runs_to_score(session: Session, answers: SealedAnswers, limit: int) -> Sequence[tuple[Experiment, Run]]:
     """Finished experiments of the contest on the sealed test file that have no score yet, by the run that speaks for
     each; those that finished after the closing have come too late."""
+    pairs = session.execute(_unscored(answers).order_by(Run.id).limit(limit)).all()
+    return [(session.get_one(Experiment, experiment), session.get_one(Run, run)) for experiment, run in pairs]
+
+
+def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:
+    """How many these are."""
+    return session.scalar(select(func.count()).select_from(_unscored(answers).subquery())) or 0
+
+
+def _unscored(answers: SealedAnswers) -> Select[Any]:
+    """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it."""
     link, own = aliased(ExperimentRun), aliased(Run)
     last = (
         select(func.max(link.run_id))
@@ -119,17 +131,25 @@ def runs_to_score(session: Session, answers: SealedAnswers, limit: int) -> Seque
         .where(link.experiment_id == Experiment.id, own.kind != "pretrain")
         .scalar_subquery()
     )
+    of_contest = (
+        select(Experiment.id, last.label("run_id"))
+        .where(Experiment.contest_id == answers.contest_id, Experiment.test_file_id == answers.test_file_id)
+        .cte("spoken")
+    )
     query = (
-        select(Experiment, Run)
-        .join(Run, Run.id == last)
-        .outerjoin(SealedUpload, SealedUpload.run_id == Run.id)
-        .where(
-            Experiment.contest_id == answers.contest_id,
-            Experiment.test_file_id == answers.test_file_id,
-            Run.status == "finished",
-            SealedUpload.id.is_(None),
-        )
+        select(of_contest.c.id, of_contest.c.run_id)
+        .join(Run, Run.id == of_contest.c.run_id)
+        .where(Run.status == "finished", ~exists().where(SealedUpload.run_id == of_contest.c.run_id))
     )
     if answers.closes_at is not None:
         query = query.where(or_(Run.ended_at.is_(None), Run.ended_at <= answers.closes_at))
-    return [(row[0], row[1]) for row in session.execute(query.order_by(Run.ended_at, Run.id).limit(limit))]
+    return query
+
+
+def finished_counts(session: Session) -> tuple[int, int]:
+    """How many trainings and blends have finished: read from an index alone, to tell whether to look closer."""
+    counts = [
+        session.scalar(select(func.count()).where(Run.status == "finished", Run.kind == kind)) or 0
+        for kind in ("finetune", "blend")
+    ]
+    return counts[0], counts[1]

@@ -69,7 +69,7 @@ def receive(database: Database, storage: Storage, folder: Path, slug: str, sent:
     too long; everything else is in the history."""
     _require_remark(sent.remark)
     sha256, size = _hashed(sent.source)
-    name = PurePath(sent.name.replace("\\", "/")).name[:255] or "unnamed"
+    name = _printable(PurePath(sent.name.replace("\\", "/")).name)[:255] or "unnamed"
     with database.reading() as session:
         task = _task(session, storage, slug, sent.experiment_id)
         same = queries.same_upload(session, task.sealed.id, sent.who, sha256, sent.experiment_id)
@@ -178,9 +178,14 @@ def _task(session: Session, storage: Storage, slug: str, experiment_id: int | No
 
 
 def _require_remark(remark: str) -> None:
-    if len(remark.strip()) > 500:
-        message = _("a remark has at most 500 characters, not %(count)s", count=len(remark.strip()))
-        raise Refused(message, [FieldError("remark", message, remark[:50])])
+    if len(remark.strip()) > 500 or not remark.strip().isprintable():
+        message = _("a remark is one line of at most 500 printable characters")
+        raise Refused(message, [FieldError("remark", message, repr(remark[:50]))])
+
+
+def _printable(name: str) -> str:
+    """A name that a page, a log and Postgres can hold."""
+    return "".join(sign if sign.isprintable() else "?" for sign in name)
 
 
 def _hashed(source: BinaryIO) -> tuple[str, int]:

@@ -22,6 +22,7 @@ class Scorer:
 
     def __init__(self, database: Database, storage: Storage, folder: Path, every_s: float) -> None:
         self._database, self._storage, self._folder, self._every_s = database, storage, folder, every_s
+        self._stood: tuple[object, ...] | None = ()  # nothing is sealed: nothing is due
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
 
@@ -37,6 +38,14 @@ class Scorer:
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
             try:
-                automatic.score_finished(self._database, self._storage, self._folder)
+                self.look()
             except (SQLAlchemyError, AppError, OSError):
                 log.exception("finished runs could not be scored; the next look tries again")
+
+    def look(self) -> None:
+        """Score what is due, unless nothing has changed since a look that found nothing."""
+        with self._database.reading() as session:
+            now = automatic.stand(session)
+        if now != self._stood:
+            found = automatic.score_finished(self._database, self._storage, self._folder)
+            self._stood = now if not found else None

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
-from app.sealed import automatic, queries, receiving
+from app.sealed import queries, receiving
 from app.sealed.models import SealedAnswers, SealedUpload
 from app.sealed.terms import Terms, day_of
 
@@ -84,7 +84,7 @@ def state_of(session: Session, contest: Contest, sealed: SealedAnswers, who: str
         revealed_at=sealed.revealed_at,
         left_today=receiving.left_today(session, sealed, who, now),
         next_day_at=day_of(now, sealed.time_zone).next_begins,
-        waiting_runs=len(queries.runs_to_score(session, sealed, automatic.MOST_COUNTED)),
+        waiting_runs=queries.count_runs_to_score(session, sealed) if sealed.runs_a_day else 0,
     )
 
 

@@ -75,8 +75,11 @@ def numbers(asked: Asked) -> Numbers:
     labels_N, members_MN, component_N = asked.labels_N, asked.probabilities_MN, asked.component_N
     members = len(members_MN)
     mixed, why = _mixed(asked)
-    without = [combine(np.delete(members_MN, member, axis=0).T, "rank_mean") for member in range(members)]
-    found = aucs(labels_N, np.stack([*members_MN, *(item.column_N for item in mixed.values()), *without]), component_N)
+    ranks_MN = rankdata(members_MN, axis=1)
+    without_MN = (ranks_MN.sum(axis=0) - ranks_MN) / (members - 1)
+    found = aucs(
+        labels_N, np.stack([*members_MN, *(item.column_N for item in mixed.values()), *without_MN]), component_N
+    )
     best = int(np.argmax(found.auc_K[:members]))
     place = {method: members + number for number, method in enumerate(mixed)}
     last = members + len(mixed)
@@ -98,7 +101,7 @@ def numbers(asked: Asked) -> Numbers:
             for method in METHODS
         ],
         errors=_correlations(labels_N - members_MN),
-        ranks=_correlations(rankdata(members_MN, axis=1)),
+        ranks=_correlations(ranks_MN),
         optimism_of_member=optimism(_part(found, slice(0, members))),
         optimism_of_method=optimism(_part(found, slice(members, last))),
     )

@@ -60,7 +60,7 @@ class Chart {
       query.set("from", this.window[0]);
       query.set("to", this.window[1]);
     }
-    return `/api/v1/curves?${query}`;
+    return `${document.documentElement.dataset.root}/api/v1/curves?${query}`;
   }
 
   async draw() {
@@ -232,7 +232,7 @@ function follow(first) {
       try {
         const query = new URLSearchParams({ after: cursor, x: asked().x });
         series.forEach((name) => query.append("series", name));
-        const answer = await json(`/api/v1/curves/new?${query}`);
+        const answer = await json(`${document.documentElement.dataset.root}/api/v1/curves/new?${query}`);
         cursor = answer.cursor;
         active = answer.active;
         drawn.forEach((chart) => chart.add(answer.curves));

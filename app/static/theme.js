@@ -6,7 +6,7 @@ button?.addEventListener("click", async (event) => {
   event.preventDefault();
   const form = new FormData();
   form.set("theme", button.value);
-  const answer = await fetch("/preferences", { method: "POST", body: form, headers: { Accept: "text/html" } });
+  const answer = await fetch(`${document.documentElement.dataset.root}/preferences`, { method: "POST", body: form, headers: { Accept: "text/html" } });
   if (!answer.ok) return;
   // the answer is this page, as the server writes it in the new theme
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");

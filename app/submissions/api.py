@@ -266,12 +266,16 @@ def import_csv(slug: str, session: SessionDep, who: Member, file: Annotated[Uplo
 
 
 @router.get("/contests/{slug}/submissions")
-def list_submissions(slug: str, session: SessionDep) -> list[SubmissionOut]:
-    """Every one, the newest first."""
+def list_submissions(
+    slug: str,
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    offset: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
+) -> list[SubmissionOut]:
+    """The newest first; `offset` passes over so many."""
     contest = contest_queries.contest(session, slug)
-    return [
-        submission_out(contest, sent) for sent in overview.of_contest(session, contest, quota.today(session, contest))
-    ]
+    today = quota.today(session, contest)
+    return [submission_out(contest, sent) for sent in overview.of_contest(session, contest, today, limit, offset)]
 
 
 @router.get("/contests/{slug}/quota")
@@ -347,7 +351,7 @@ def make_submission(
         row = sending.plan(session, storage, experiment, asked, body.day)
     else:
         row = sending.send_now(session, storage, experiment, asked, moment(contest, body.time))
-    return submission_out(contest, overview.one(session, contest, row, quota.today(session, contest)))
+    return submission_out(contest, overview.one(session, row, quota.today(session, contest)))
 
 
 @router.get("/submissions/{submission_id}")
@@ -355,7 +359,7 @@ def read_submission(submission_id: int, session: SessionDep) -> SubmissionOut:
     """One, with its scores."""
     row = queries.submission(session, submission_id)
     contest = contest_queries.contest_by_id(session, row.contest_id)
-    return submission_out(contest, overview.one(session, contest, row, quota.today(session, contest)))
+    return submission_out(contest, overview.one(session, row, quota.today(session, contest)))
 
 
 @router.post("/submissions/{submission_id}/send")
@@ -367,7 +371,7 @@ def send_submission(
     contest = contest_queries.contest_by_id(session, row.contest_id)
     asked = sending.Asked(body.board, body.remark, who.name, body.anyway)
     sending.send(session, storage, row, asked, moment(contest, body.time))
-    return submission_out(contest, overview.one(session, contest, row, quota.today(session, contest)))
+    return submission_out(contest, overview.one(session, row, quota.today(session, contest)))
 
 
 @router.post("/submissions/{submission_id}/withdraw")
@@ -375,4 +379,4 @@ def withdraw_submission(submission_id: int, body: Withdrawal, session: SessionDe
     """Give a plan up, or say that the contest did not take the file: either way it uses no place."""
     row = sending.withdraw(session, queries.submission(session, submission_id), body.why, who.name)
     contest = contest_queries.contest_by_id(session, row.contest_id)
-    return submission_out(contest, overview.one(session, contest, row, quota.today(session, contest)))
+    return submission_out(contest, overview.one(session, row, quota.today(session, contest)))

@@ -87,13 +87,14 @@ def _form(file: FileToSend) -> Check:
 
 
 def _same_file(session: Session, contest: Contest, file: FileToSend, board: str) -> Check:
-    """Nothing is learnt by sending the same bytes to the same board; and by the same predictions hardly more."""
+    """Nothing is learnt by sending the same bytes to the same board, which it may be where none is named; and by the
+    same predictions hardly more."""
     before = queries.same_file(session, contest.id, file.sha256, file.predictions_sha256)
     if not before:
         return Check("same_file", "ok", _("no file of this hash was sent"))
     scores = queries.scores_of(session, [row.id for row in before])
     told = "; ".join(_told(row, standing(scores.get(row.id, ()))) for row in before)
-    if any(row.sha256 == file.sha256 and row.board == board for row in before):
+    if any(row.sha256 == file.sha256 and (row.board == board or not row.board or not board) for row in before):
         return Check("same_file", "refuse", _("exactly this file was sent before: %(told)s", told=told))
     return Check("same_file", "warn", _("the same predictions were sent before: %(told)s", told=told))
 
@@ -111,8 +112,13 @@ def _told(row: Submission, score: Score | None) -> str:
 
 
 def standing(scores: Sequence[Score]) -> Score | None:
-    """Of a submission's scores the last that counts."""
-    return max((row for row in scores if row.counts), key=lambda row: (row.moment, row.id), default=None)
+    """Of online scores in the order in which they were posted the last that counts: the last posted, unless it came
+    with a time that lies before another's. Clocks are not asked where no time was told: they leap."""
+    last = None
+    for row in scores:
+        if row.counts and (last is None or row.told_at is None or row.told_at >= last.moment):
+            last = row
+    return last
 
 
 def examine(session: Session, storage: Storage, contest: Contest, experiment: Experiment, board: str = "") -> Examined:
@@ -130,7 +136,8 @@ def examine(session: Session, storage: Storage, contest: Contest, experiment: Ex
 
 def _earlier(session: Session, storage: Storage, contest: Contest, file: FileToSend) -> list[Earlier]:
     """Each file that was sent; of one that was sent twice, each time."""
-    rows, names = queries.sent(session, contest.id), queries.names(session, contest.id)
+    rows = queries.sent(session, contest.id)
+    names = queries.names_of(session, [row.experiment_id for row in rows if row.experiment_id])
     gone = queries.removed(session, [row.removed_id for row in rows if row.removed_id])
     scores, likeness = queries.scores_of(session, [row.id for row in rows]), dict[str, float | None]()
     found = []

@@ -11,7 +11,6 @@ from app.experiments.models import Experiment, Score
 from app.submissions import queries
 from app.submissions.checking import standing
 from app.submissions.models import Submission
-from ml.contract.scores import METRICS
 
 
 @dataclass(frozen=True)
@@ -33,24 +32,24 @@ class Sent:
         return standing(self.scores)
 
 
-def of_contest(session: Session, contest: Contest, today: date) -> list[Sent]:
-    """All of a contest's, the newest first."""
-    return _with_scores(session, contest, queries.of_contest(session, contest.id), today)
+def of_contest(session: Session, contest: Contest, today: date, limit: int, offset: int = 0) -> list[Sent]:
+    """Some of a contest's, the newest first."""
+    return _with_scores(session, queries.of_contest(session, contest.id, limit, offset), today)
 
 
-def of_experiment(session: Session, contest: Contest, experiment: Experiment, today: date) -> list[Sent]:
+def of_experiment(session: Session, experiment: Experiment, today: date) -> list[Sent]:
     """All of an experiment's, the newest first."""
-    return _with_scores(session, contest, queries.of_experiment(session, experiment.id), today)
+    return _with_scores(session, queries.of_experiment(session, experiment.id), today)
 
 
-def one(session: Session, contest: Contest, row: Submission, today: date) -> Sent:
+def one(session: Session, row: Submission, today: date) -> Sent:
     """This one."""
-    return _with_scores(session, contest, [row], today)[0]
+    return _with_scores(session, [row], today)[0]
 
 
-def _with_scores(session: Session, contest: Contest, rows: Sequence[Submission], today: date) -> list[Sent]:
+def _with_scores(session: Session, rows: Sequence[Submission], today: date) -> list[Sent]:
     scores = queries.scores_of(session, [row.id for row in rows])
-    names = queries.names(session, contest.id)
+    names = queries.names_of(session, [row.experiment_id for row in rows if row.experiment_id])
     gone = queries.removed(session, [row.removed_id for row in rows if row.removed_id])
     plans = [row for row in rows if row.state == "planned"]
     broken = queries.without_file(session, [row.id for row in plans])
@@ -65,9 +64,3 @@ def _with_scores(session: Session, contest: Contest, rows: Sequence[Submission],
         )
         for row in rows
     ]
-
-
-def best(contest: Contest, scores: Sequence[Score]) -> Score | None:
-    """Of those that count; of equal ones the first."""
-    sign = 1 if METRICS[contest.metric].higher_is_better else -1
-    return max((row for row in scores if row.counts), key=lambda row: (sign * row.value, -row.id), default=None)

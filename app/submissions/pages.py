@@ -40,13 +40,13 @@ from app.submissions.format import SubmissionFormat, format_of
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.snippets import Snippets
-from app.web import SessionDep, StorageDep, page
+from app.web import SessionDep, StorageDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
 Member = Annotated[Actor, Depends(member)]
 Text = Annotated[str, Form(max_length=2000)]
-SHOWN = 200
+SHOWN = 500
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Planned:
 @dataclass(frozen=True)
 class SubmissionsPage:
     """submissions/page.html. `planned`: today's and later ones; `sent`: those that the contest took, and `others` what
-    was withdrawn, refused or never sent, of which `hidden` older ones are not shown. `told`: what was just done;
+    was withdrawn, refused or never sent; `hidden` older ones are not shown. `told`: what was just done;
     `error`: why it was not, with `problems` line by line."""
 
     contest: Contest
@@ -127,11 +127,11 @@ def _page(
     typed: tuple[str, str] | None = None,
 ) -> SubmissionsPage:
     day = quota.of_day(session, contest)
-    rows = overview.of_contest(session, contest, day.day)
+    rows = overview.of_contest(session, contest, day.day, SHOWN)
     planned = [item for item in rows if item.row.state == "planned" and not item.lapsed]
     sent = [item for item in rows if item.row.state == "sent"]
     others = [item for item in rows if item.row.state in {"withdrawn", "refused"} or item.lapsed]
-    settings, url = request.app.state.settings, request.url
+    settings = request.app.state.settings
     limit = "" if contest.submissions_a_day is None else str(contest.submissions_a_day)
     return SubmissionsPage(
         contest=contest,
@@ -139,12 +139,12 @@ def _page(
         form=format_of(contest),
         quota=day,
         planned=[_planned(session, storage, contest, item) for item in planned],
-        sent=sent[:SHOWN],
-        others=others[:SHOWN],
-        hidden=max(0, len(sent) - SHOWN) + max(0, len(others) - SHOWN),
+        sent=sent,
+        others=others,
+        hidden=queries.count(session, contest.id) - len(rows),
         zones=calendar.zone_names(),
         snippets=snippets.of_contest(
-            f"{url.scheme}://{url.netloc}",
+            site_url(request),
             contest.slug,
             format_of(contest).sent_name,
             signed_in=not settings.on_loopback,
@@ -242,7 +242,7 @@ def _check_page(
         quota=day,
         examined=examined,
         missing=missing,
-        mine=overview.of_experiment(session, contest, experiment, day.day),
+        mine=overview.of_experiment(session, experiment, day.day),
         names=checks.NAMES,
         board=board,
         remark=remark,
@@ -329,6 +329,7 @@ def post_score(
     board: Text = "",
     submission: Text = "",
     corrects: Text = "",
+    time: Text = "",
     of: Text = "",
     key: Annotated[str | None, Form()] = None,
 ) -> Response:
@@ -336,6 +337,7 @@ def post_score(
     experiment that a corrected score is of, where it stood with the wrong one."""
     try:
         experiment = experiment_queries.experiment(session, _number("of", of) or experiment_id)
+        contest = contest_queries.contest_by_id(session, experiment.contest_id)
         score = service.OnlineScore(
             service.number(value),
             note.strip(),
@@ -345,10 +347,12 @@ def post_score(
             board=board,
             submission=_number("submission", submission),
             corrects=_number("corrects", corrects),
+            told_at=calendar.moment(contest, time) if time.strip() else None,
         )
         service.post_online_score(session, experiment, score, key=key)
     except AppError as error:
-        typed = {"value": value, "note": note, "board": board, "corrects": corrects, "submission": submission}
+        typed = {"value": value, "note": note, "board": board, "corrects": corrects}
+        typed |= {"submission": submission, "time": time}
         context = page_of(request, session, experiment_id, error=error.message, typed=typed)
         return page(request, "experiments/page.html", context, error.status, headers=CHARTS)
     return RedirectResponse(f"/experiments/{experiment.id}#online", 303)

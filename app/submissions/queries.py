@@ -35,10 +35,16 @@ def submission(session: Session, submission_id: int) -> Submission:
     return found
 
 
-def of_contest(session: Session, contest_id: int) -> Sequence[Submission]:
-    """Every one, the newest first."""
-    query = select(Submission).where(Submission.contest_id == contest_id)
-    return session.scalars(query.order_by(Submission.id.desc())).all()
+def of_contest(session: Session, contest_id: int, limit: int | None = None, offset: int = 0) -> Sequence[Submission]:
+    """The newest first; every one unless a limit is given."""
+    query = select(Submission).where(Submission.contest_id == contest_id).order_by(Submission.id.desc())
+    return session.scalars(query.limit(limit).offset(offset) if limit is not None else query).all()
+
+
+def count(session: Session, contest_id: int) -> int:
+    """How many there are."""
+    query = select(func.count()).select_from(Submission).where(Submission.contest_id == contest_id)
+    return session.scalar(query) or 0
 
 
 def of_experiment(session: Session, experiment_id: int) -> Sequence[Submission]:
@@ -125,6 +131,12 @@ def removed(session: Session, ids: Sequence[int]) -> dict[int, RemovedExperiment
 def names(session: Session, contest_id: int) -> dict[int, str]:
     """Of every experiment of the contest."""
     query = select(Experiment.id, Experiment.name).where(Experiment.contest_id == contest_id).order_by(Experiment.id)
+    return {row.id: row.name for row in session.execute(query)}
+
+
+def names_of(session: Session, ids: Sequence[int]) -> dict[int, str]:
+    """Of these experiments."""
+    query = select(Experiment.id, Experiment.name).where(Experiment.id.in_(ids))
     return {row.id: row.name for row in session.execute(query)}
 
 

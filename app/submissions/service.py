@@ -15,7 +15,7 @@ from app.experiments import queries
 from app.experiments import service as experiments
 from app.experiments.models import Experiment, Score
 from app.language import gettext as _
-from app.submissions import files, sending
+from app.submissions import checking, files, sending
 from app.submissions import queries as submission_queries
 from app.submissions.models import Submission
 from ml.contract.scores import METRICS
@@ -161,7 +161,7 @@ def settle(session: Session, experiment_id: int, metric: str) -> None:
     """Of the experiment's online scores that count the one that the contest told last is its latest."""
     session.flush()
     rows = submission_queries.online_scores(session, experiment_id, metric)
-    last = max((row for row in rows if row.counts), key=lambda row: (row.moment, row.id), default=None)
+    last = checking.standing(rows)
     for row in rows:
         if row.latest != (row is last):
             row.latest = row is last
@@ -181,13 +181,13 @@ def _sent(score: OnlineScore, old: Score | None) -> bool:
 def _submission(
     session: Session, contest: Contest, experiment: Experiment, score: OnlineScore, board: str, old: Score | None
 ) -> Submission:
-    """The submission that got the score; one that was planned was sent, then."""
-    moment = score.told_at or clock(session)
+    """The submission that got the score; one that was planned was sent, then. A correction uses no place of today."""
+    moment = score.told_at or (old.moment if old else clock(session))
     row: Submission | None
     if score.submission is not None:
         row = _named(session, experiment, score)
-    elif old is not None and old.submission_id and old.experiment_id == experiment.id:
-        return session.get_one(Submission, old.submission_id)
+    elif old is not None and old.experiment_id == experiment.id:
+        row = session.get_one(Submission, old.submission_id) if old.submission_id else None
     else:
         row = _waiting(session, contest, experiment, score, board)
     hashes = files.hashes_of(session, experiment, score.sha256)

@@ -67,4 +67,4 @@ headers = {{
     "Idempotency-Key": str(uuid.uuid4()),{token}
 }}
 request = urllib.request.Request("{url}", json.dumps(score).encode(), headers)
-print(json.load(urllib.request.urlopen(request)))"""
+print(urllib.request.urlopen(request).read().decode())"""

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261127_written_files"
-down_revision = "20261127_submissions"
+down_revision = "20261127_webhooks"
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -148,12 +148,23 @@ class Resumed(Strict):
     total_steps: int = Field(ge=1)
 
 
+class SwapConsistency(Strict):
+    """What exchanging the two sentences changes: mean |p(a, b) - p(b, a)| over these valid rows, and the AUC of p(b, a)
+    on them."""
+
+    rows: int
+    difference: float
+    roc_auc: float
+
+
 class Verified(Strict):
-    """A fresh process loaded the checkpoint and its predictions were the same to the bit."""
+    """A fresh process loaded the checkpoint and its predictions were the same to the bit. `swap`: None where nothing
+    was held out."""
 
     type: Literal["verified"] = "verified"
     rows: int
     predictions_sha256: str
+    swap: SwapConsistency | None = None
 
 
 class Scored(Strict):

@@ -4,6 +4,7 @@
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 IDS = ("run", "attempt", "request")
 #: lines of libraries that say nothing to whoever runs pairboard
 _QUIET = {"httpx2": logging.WARNING, "alembic": logging.WARNING, "kombu.connection": logging.ERROR}
+#: but line breaks and tabs, which tracebacks have
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _about: ContextVar[dict[str, object]] = ContextVar("about", default={})  # noqa: B039 - replaced, never changed
 
 
@@ -47,10 +50,10 @@ class TextFormatter(logging.Formatter):
         self._who = who
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback behind it if there is one."""
+        """One line, and a traceback behind it if there is one. What somebody sent can't act on the terminal."""
         ids = [f"{name}={getattr(record, name)} " for name in IDS if hasattr(record, name)]
         record.who, record.ids = self._who, "".join(ids)
-        return super().format(record)
+        return _CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", super().format(record))
 
 
 def configure(level: LogLevel, formatter: logging.Formatter) -> None:

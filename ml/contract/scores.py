@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from ml.contract.strict import Strict
 from ml.contract.words import text
 
@@ -58,7 +60,7 @@ METRICS: dict[str, Metric] = {
 class Scores(Strict):
     """What one split scored. Probabilities are of label 1; accuracy and F1 take 0.5 as the threshold."""
 
-    roc_auc: float
-    accuracy: float
-    f1: float
-    log_loss: float
+    roc_auc: float = Field(ge=0, le=1)
+    accuracy: float = Field(ge=0, le=1)
+    f1: float = Field(ge=0, le=1)
+    log_loss: float = Field(ge=0)

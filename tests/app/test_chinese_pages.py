@@ -31,8 +31,12 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/contests/oppo/format", "/contests/oppo/sealed", "/contests/oppo/sealed?everyone=true"),
+    "/contests/oppo/valid-online",
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
-    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
+    "/contests/oppo/webhooks",
+    *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status", "/leaks", "/submission")),
+    *(f"/contests/oppo/audit{asked}" for asked in ("", "?train=1&split_by=row", "?train=1&test=2", "?train=1&fold=3")),
+    "/contests/oppo/submissions",
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
 STORED = re.compile(r"it broke")
@@ -98,6 +102,7 @@ def test_pages_of_every_state_in_chinese(client: TestClient, carry: Carry) -> No
     left = {"/contests/oppo/sealed": english_in(client.get("/contests/oppo/sealed", headers=ZH).text)}
     assert left.pop("/contests/oppo/sealed") == [], "without answers it asks for them"
     seal(client)
+    client.post("/contests/oppo/audit", data={"train": "1", "test": "2"})
     for path in STATES:
         answer = client.get(path, headers=ZH)
         assert answer.status_code == 200, path
@@ -137,6 +142,15 @@ def test_a_wrong_password_in_chinese(client: TestClient) -> None:
     assert answer.status_code == 401
     assert "用户名与密码不匹配" in answer.text
     assert english_in(answer.text) == []
+
+
+def test_webhooks_in_chinese(client: TestClient) -> None:
+    contest_over_http(client)
+    refused = client.post("/contests/oppo/webhooks", data={"url": "http://10.0.0.1/"}, headers=ZH)
+    assert refused.status_code == 422
+    for expected in ("不是公网地址", "请至少选择一项"):
+        assert expected in refused.text
+    assert english_in(refused.text) == []
 
 
 def test_names_of_slices_in_the_language_of_the_request() -> None:

@@ -9,12 +9,40 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import app.web as web
-from ml.contract.events import DataRead, Evaluated, Failed, Finished, Measured, Progress, Scored, Started, Verified
+from ml.contract.events import (
+    Audited,
+    DataRead,
+    Evaluated,
+    Failed,
+    Finished,
+    Measured,
+    Progress,
+    Scored,
+    Started,
+    Verified,
+)
 from ml.contract.hardware import Card, Hardware
+from ml.contract.leaks import CHECKS, SECONDS, Check, Example
 from ml.contract.scores import Scores
 from tests.factories import TINY, contest_over_http, experiment_over_http
 
 SCORES = Scores(roc_auc=0.75, accuracy=0.7, f1=0.6, log_loss=0.5)
+AUDITED = Audited(
+    verdict="suspicious",
+    seconds=0.25,
+    checks=tuple(
+        Check(
+            name=name,
+            level="suspicious" if name == "exact" else "info",
+            count=1,
+            of=10,
+            second=1 if name in SECONDS else None,
+            limit=0.0 if name == "exact" else None,
+            examples=(Example(line=3, a="11 12", b="13", label=1, train_line=7, train_a="11 12", train_b="13"),),
+        )
+        for name in CHECKS
+    ),
+)
 EVENTS = (
     Started(
         device="cpu",
@@ -36,6 +64,7 @@ EVENTS = (
         largest_component_rows=3,
         split_sha256="ab" * 32,
     ),
+    AUDITED,
     Progress(
         stage="finetune",
         step=3,
@@ -103,6 +132,7 @@ def test_an_empty_house(client: TestClient) -> None:
     shown(client, "/contests/oppo/files")
     shown(client, "/contests/oppo/format", "0.9731254")
     shown(client, "/contests/oppo/sealed", "The contest has no test file yet")
+    shown(client, "/contests/oppo/valid-online", "No row has a valid and an online score yet")
     shown(client, "/experiments/new?contest=oppo", "Upload one first")
     shown(client, "/nowhere", "there is nothing at /nowhere", status=404)
     shown(client, "/contests/nowhere", status=404)
@@ -116,7 +146,7 @@ def test_an_experiment_in_each_of_its_states(client: TestClient, carry: Carry) -
     for name, events, texts in (
         ("waits", None, ["queued", "No worker is connected"]),
         ("works", EVENTS, ["running", "step 3", "0.75000", "Its machine: GPU 3 37% busy"]),
-        ("done", EVENTS + END, ["finished", "identical to the bit", "ab" * 6]),
+        ("done", EVENTS + END, ["finished", "identical to the bit", "ab" * 6, "audit: suspicious"]),
         ("broken", (*EVENTS, Failed(reason="it broke", detail="Traceback")), ["failed", "it broke", "Traceback"]),
     ):
         found = experiment_over_http(client, name=name, config={**config, "seed": len(name)})
@@ -158,6 +188,12 @@ def test_a_score_by_hand_and_a_wrong_one(client: TestClient) -> None:
         assert sent.status_code == 303
     shown(client, "/contests/oppo", "0.8778", "A榜")
     assert len([s for s in client.get("/api/v1/experiments/1").json()["scores"] if s["split"] == "online"]) == 1
+    told = {"value": "0.86", "time": "2026-01-02 10:00"}
+    assert client.post("/experiments/1/online-scores", data=told).status_code == 303
+    shown(client, "/experiments/1", "2026-01-02T10:00:00+00:00")
+    late = client.post("/experiments/1/online-scores", data={"value": "0.86", "time": "soon"})
+    assert late.status_code == 422
+    assert 'name="time" value="soon"' in late.text
     for value, message in (("0,87", "is not a number"), ("nan", "not a number"), ("87.78", "did you mean 0.8778?")):
         wrong = client.post("/experiments/1/online-scores", data={"value": value})
         assert wrong.status_code == 422
@@ -204,12 +240,16 @@ def test_what_people_type_is_text(client: TestClient) -> None:
     contest_over_http(client)
     evil = "<script>alert(1)</script>"
     experiment_over_http(client, name=evil, note=evil)
+    score = {"value": 0.5, "note": evil, "board": "<b>"}
+    client.post("/api/v1/experiments/1/online-scores", json=score)
     pages = (
         "/contests/oppo",
         "/experiments/1",
         "/experiments/1/edit",
         "/contests/oppo/rows",
         "/contests/oppo/compare?ids=1",
+        "/experiments/1/submission",
+        "/contests/oppo/submissions",
     )
     for path in pages:
         assert evil not in shown(client, path, "&lt;script&gt;")

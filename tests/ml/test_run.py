@@ -27,6 +27,7 @@ from ml import verify as verify_module
 from ml.contract.events import EVENT, Artifact
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.job import Job
+from ml.contract.leaks import LeakReport
 from ml.errors import RunError
 from ml.run import run
 from ml.tokens import load_tokens
@@ -58,10 +59,11 @@ def test_pretrain_then_finetune(workplace: SimpleNamespace, inputs: list[dict], 
     code, events = workplace.run(workplace.job("pretrain", config, inputs[:1], threads=2), "pretrained")
     assert code == 0
     assert [name for name in kinds(events) if name != "log"] == [
-        *("started", "data_read", "progress", "artifact", "finished")
+        *("started", "audited", "data_read", "progress", "artifact", "finished")
     ]
     check_artifacts(workplace.folder / "pretrained", events)
-    split = events[1].split_sha256
+    split = next(event.split_sha256 for event in events if event.type == "data_read")
+    check_audit(workplace.folder / "pretrained", events)
 
     names = [event.name for event in events if isinstance(event, Artifact)]
     inputs += [workplace.put("pretrained", f"pretrained/{name}") for name in names]
@@ -69,12 +71,13 @@ def test_pretrain_then_finetune(workplace: SimpleNamespace, inputs: list[dict], 
     (code, first), (code_again, again) = (workplace.run(job, out) for out in ("one", "two"))
     assert (code, code_again) == (0, 0), again[-1]
     order = kinds(first)
-    assert order[:4] == ["started", "data_read", "progress", "evaluated"]
+    assert order[:5] == ["started", "audited", "data_read", "progress", "evaluated"]
     assert all(0 < e.model_flops_utilization < 1 for e in first if e.type == "progress")
-    assert set(order[4:-4]) <= {"progress", "evaluated"}
+    assert set(order[5:-4]) <= {"progress", "evaluated"}
     assert order[-4:] == ["artifact", "verified", "scored", "finished"]
     assert [event.epoch for event in first if event.type == "evaluated"] == [1, 2, 3, 4, 5, 6]
-    assert first[1].split_sha256 == split
+    assert first[2].split_sha256 == split
+    check_audit(workplace.folder / "one", first)
     assert first[-3].split == "train"
     assert first[-2].split == "valid"
     assert first[-2].scores.roc_auc > 0.7
@@ -83,7 +86,14 @@ def test_pretrain_then_finetune(workplace: SimpleNamespace, inputs: list[dict], 
     assert [e.predictions_sha256 for e in first if e.type == "verified"] == [
         e.predictions_sha256 for e in again if e.type == "verified"
     ]
-    for name in ("model.safetensors", "valid_predictions.tsv", "test_predictions.tsv", "split.json", "tokenizer.json"):
+    for name in (
+        "model.safetensors",
+        "valid_predictions.tsv",
+        "test_predictions.tsv",
+        "split.json",
+        "tokenizer.json",
+        "leaks.json",
+    ):
         assert (workplace.folder / "one" / name).read_bytes() == (workplace.folder / "two" / name).read_bytes(), name
 
 
@@ -94,6 +104,16 @@ def check_artifacts(out: Path, events: list) -> None:
     for name, event in told.items():
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == event.sha256
         assert (out / name).stat().st_size == event.size
+
+
+def check_audit(out: Path, events: list) -> None:
+    """Before the training, and the same in the file."""
+    event = next(event for event in events if event.type == "audited")
+    report = LeakReport.model_validate_json((out / "leaks.json").read_text())
+    assert (event.verdict, report.verdict) == ("clean", "clean")
+    assert [item.count for item in event.checks] == [item.count for item in report.checks]
+    split = json.loads((out / "split.json").read_text())
+    assert (report.valid_rows, report.train_rows + report.valid_rows) == (split["valid_rows"], split["rows"])
 
 
 def check_predictions(out: Path) -> None:

@@ -14,6 +14,7 @@ from app.runs.models import Run
 from ml.contract.events import EventBatch, Finished, Progress, Scored
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.scores import Scores
+from tests.app.test_pages import AUDITED
 from tests.factories import TINY, make_contest, make_experiment, make_file, storage_in
 from tests.pages.conftest import SIZES, fits, opened
 from tests.processes import SetUp, set_up
@@ -51,7 +52,7 @@ class House:
             with self.database.writing() as session:
                 service.claim(session, run.id, worker=f"w{run.id}", boot_id="boot-one", lease=LEASE)
             self.tell(run, [progress(step) for step in range(1, steps + 1)])
-        self.tell(self.ended, [Scored(split="valid", rows=9, scores=scores), Finished(seconds=1)])
+        self.tell(self.ended, [AUDITED, Scored(split="valid", rows=9, scores=scores), Finished(seconds=1)])
 
     def tell(self, run: Run, events: list[object]) -> None:
         with self.database.writing() as session:

@@ -27,17 +27,24 @@ PAGES = (
     "/",
     "/contests/new",
     "/contests/oppo",
-    "/contests/oppo?show=gap,hours,by,made&group=encoder.model_type&against=1",
+    "/contests/oppo?show=gap,hours,checks,by,made&group=encoder.model_type&against=1",
     "/contests/oppo?archived=true",
     "/contests/oppo/files",
     "/contests/oppo/files/1/pairs",
     "/contests/oppo/words",
+    "/contests/oppo/audit?train=1",
+    "/contests/oppo/audit?train=1&split_by=row",
+    "/experiments/1/leaks",
+    "/contests/oppo/valid-online",
     "/contests/oppo/trash",
     "/contests/oppo/format",
     "/contests/oppo/submissions",
     "/experiments/1/submission",
     "/contests/oppo/sealed?everyone=true",
     "/contests/bare/sealed",
+    "/contests/oppo/webhooks",
+    "/contests/oppo/submissions",
+    "/experiments/1/submission",
     "/runs/1/log",
     "/curves?run=1&series=loss",
     "/contests/oppo/compare?ids=1,2",
@@ -64,6 +71,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with set_up(folder, PAIRBOARD_LEASE_SECONDS="3600") as line:
         line.start_web()
         made = House(line)
+        asked = {"config": {"data": {"split_by": "row"}}}
+        line.http.post("/api/v1/contests/oppo/audits", json=asked).raise_for_status()
         with made.database.writing() as session:
             contest = queries.contest(session, "oppo")
             old, _ = make_experiment(session, contest, "old", ExperimentConfig.model_validate({**TINY, "seed": 5}))

@@ -18,7 +18,7 @@ SECRET = "s" * 40
 
 
 def prepared(folder: Path, **changes: object) -> Settings:
-    settings = Settings(data_dir=folder / "data", sweep_seconds=600, **changes)
+    settings = Settings(data_dir=folder / "data", sweep_seconds=600, allowed_hosts="bench.example", **changes)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database)
     schema.upgrade(database.write_engine)

@@ -82,7 +82,7 @@ def test_a_note_is_markdown() -> None:
     )
     for text in (
         "<h3>Why</h3>",
-        "line one<br />",
+        "line one<br>",
         "<li><strong>bold</strong> <code>code</code></li>",
         '<td class="num">1</td>',
         '<a href="/experiments/3" rel="nofollow noopener">own</a>',

@@ -138,6 +138,34 @@ def test_an_experiment_that_is_removed_for_good_leaves_its_line(house: House, sw
     assert sweep() == 0
 
 
+def test_a_look_is_taken_when_something_may_be_due(
+    house: House, app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, looks = app.state, list[int]()
+
+    def counted(*args: object) -> int:
+        looks.append(score_finished(*args))  # type: ignore[arg-type]
+        return looks[-1]
+
+    monkeypatch.setattr("app.sealed.automatic.score_finished", counted)
+    scorer = Scorer(state.database, state.storage, answers.folder_of(settings), every_s=600)
+    scorer.look()
+    assert looks == [], "nothing is sealed"
+    house.make(runs_a_day=1)
+    for expected in ([0], [0]):
+        scorer.look()
+        assert looks == expected
+    for seed in (1, 2):
+        house.finish(predictions(seed), seed=seed)
+    for expected in ([0, 1], [0, 1, 0], [0, 1, 0]):
+        scorer.look()
+        assert looks == expected, "the day's limit keeps the second one"
+    house.change(runs_a_day=2)
+    for expected in ([0, 1, 0, 1], [0, 1, 0, 1, 0], [0, 1, 0, 1, 0]):
+        scorer.look()
+        assert looks == expected
+
+
 def test_the_web_process_does_it_by_itself(house: House, app: FastAPI, settings: Settings) -> None:
     house.make()
     experiment = house.finish(predictions(1))

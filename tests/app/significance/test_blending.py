@@ -257,3 +257,18 @@ def test_what_can_be_judged_but_not_made_says_why(board: tuple[TestClient, str],
     assert 'name="method" value=' not in page.text
     outside = client.get(f"/contests/oppo/blend?ids=1,2,{leaking.id + 1}")
     assert "(elsewhere) has no valid_predictions.tsv" in outside.text
+
+
+def test_a_fusion_made_on_the_form_is_the_same_row(client: TestClient, app: FastAPI) -> None:
+    """Whatever else the first member's config asked for, here a pretraining that reads one more file."""
+    contest_over_http(client, rows=ROWS)
+    files = {"file": ("u.tsv", b"1 2\t3 4\n5 6\t7 8\n")}
+    assert client.post("/api/v1/contests/oppo/files", files=files, data={"kind": "unlabelled"}).status_code == 201
+    pretrain = {**TINY["pretrain"], "unlabelled": True}
+    for seed in (1, 2):
+        experiment_over_http(client, name=f"row {seed}", config={**TINY, "pretrain": pretrain, "seed": seed})
+    by_hand = experiment_over_http(
+        client, config={"fusion": {"members": [1, 2], "method": "weights"}, "pretrain": None, "seed": 77}
+    )
+    clicked = client.post("/contests/oppo/blend", data={"ids": "1,2", "method": "weights"})
+    assert clicked.headers["location"] == f"/experiments/{by_hand['id']}"

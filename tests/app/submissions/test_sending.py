@@ -35,6 +35,8 @@ def places(client: TestClient, **query: Any) -> tuple[int, int, int | None]:
 def test_from_plan_to_score_to_correction(client: TestClient, finish: Finish) -> None:
     made = finish("first")
     ask(client, "PATCH", "/contests/oppo/quota", 200, json={"submissions_a_day": 3, "time_zone": "Asia/Shanghai"})
+    kept = ask(client, "GET", "/contests/oppo", 200)
+    assert (kept["time_zone"], kept["submissions_a_day"]) == ("Asia/Shanghai", 3)
     plan = ask(client, "POST", f"/experiments/{made['id']}/submissions", 201, json={"board": "A", "remark": "hope"})
     assert (plan["status"], plan["file_sha256"], plan["remark"]) == ("planned", made["sha256"], "hope")
     assert places(client) == (0, 1, 2)

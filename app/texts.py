@@ -1,0 +1,17 @@
+"""How long a text may be that people write, where the database sets no bound. Called by services."""
+
+from app.errors import FieldError, Refused
+from app.language import gettext as _
+
+#: characters; a note of the leaderboard is read whole with each page of it
+MOST_NOTE = 50_000
+
+
+def checked_note(note: str) -> str:
+    """The note without surrounding space. Raises Refused for one that is too long."""
+    note = note.strip()
+    if len(note) > MOST_NOTE:
+        told = {"count": len(note), "most": MOST_NOTE}
+        message = _("the note has %(count)s characters: at most %(most)s", **told)
+        raise Refused(message, [FieldError("note", message, note[:60])])
+    return note

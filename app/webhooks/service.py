@@ -1,0 +1,81 @@
+"""Adding webhooks, switching them off and on, trying them."""
+
+from collections.abc import Collection
+
+from sqlalchemy.orm import Session
+
+from app.contests.models import Contest
+from app.db import clock
+from app.errors import Conflict, FieldError, Refused
+from app.language import gettext as _
+from app.webhooks import outbox, queries
+from app.webhooks.addresses import NotAllowed, place_of
+from app.webhooks.models import Webhook, WebhookDelivery
+from app.webhooks.sending import new_secret
+
+#: each event is a message to each of them
+MOST_WEBHOOKS = 20
+
+
+def check(url: str, events: Collection[str], allow: str) -> None:
+    """Raise Refused for an address where a webhook may not lead, and for events that there are none. Resolves the
+    address, which may take a while: no transaction should wait for it."""
+    problems = []
+    try:
+        place_of(url, allow)
+    except NotAllowed as error:
+        problems.append(FieldError("url", str(error), url[:100]))
+    if not events or set(events) - set(outbox.EVENTS):
+        unknown = ", ".join(sorted(set(events) - set(outbox.EVENTS)))
+        message = _("choose at least one of %(names)s", names=", ".join(outbox.EVENTS))
+        problems.append(FieldError("events", message, unknown[:100]))
+    if problems:
+        raise Refused("; ".join(f"{item.field}: {item.message}" for item in problems), problems)
+
+
+def add(
+    session: Session, contest: Contest, url: str, events: Collection[str], who: str, *, every_contest: bool
+) -> Webhook:
+    """A new one, checked before. Its secret is shown once. Raises Conflict for the same address twice, or one too
+    many."""
+    standing = queries.webhooks(session, contest.id)
+    if len(standing) >= MOST_WEBHOOKS:
+        raise Conflict(_("a contest has at most %(most)s webhooks: delete one first", most=MOST_WEBHOOKS))
+    contest_id = None if every_contest else contest.id
+    if any((item.url, item.contest_id) == (url, contest_id) for item in standing):
+        message = _("there is a webhook to this address already")
+        raise Conflict(message, [FieldError("url", message, url[:100])])
+    hook = Webhook(
+        contest_id=contest_id,
+        url=url,
+        secret=new_secret(),
+        events=[event for event in outbox.EVENTS if event in events],
+        created_by=who,
+        created_at=clock(session),
+    )
+    session.add(hook)
+    session.flush()
+    return hook
+
+
+def switch(session: Session, hook: Webhook, *, on: bool) -> None:
+    """Off: nothing is written down for it, and what waits stays. On again: that is sent."""
+    hook.disabled_at = None if on else hook.disabled_at or clock(session)
+    session.flush()
+
+
+def delete(session: Session, hook: Webhook) -> None:
+    """With all that was sent to it, and what waits."""
+    for delivery in queries.deliveries(session, hook.id, None):
+        session.delete(delivery)
+    session.flush()
+    session.delete(hook)
+    session.flush()
+
+
+def test(session: Session, hook: Webhook, contest: Contest, who: str) -> WebhookDelivery:
+    """Have a message of no meaning sent. Raises Conflict for one that is switched off."""
+    if hook.disabled_at is not None:
+        raise Conflict(_("webhook %(id)s is switched off: switch it on first", id=hook.id))
+    data = {"contest": contest.slug, "by": who}
+    return outbox.put(session, hook, outbox.TEST, data, clock(session))
