@@ -30,8 +30,6 @@ PAGES = {
     "valid-online": "/contests/oppo/valid-online",
     "trash": "/contests/oppo/trash",
     "format": "/contests/oppo/format",
-    "submissions": "/contests/oppo/submissions",
-    "check": "/experiments/1/submission",
     "sealed": "/contests/oppo/sealed?everyone=true",
     "submissions": "/contests/oppo/submissions",
     "check-before-sending": "/experiments/2/submission",

@@ -85,6 +85,8 @@ def fills_of(settings: Settings) -> dict[str, list[str]]:
         "slug": ["oppo"],
         "experiment_id": numbers,
         "run_id": numbers,
+        "webhook_id": numbers,
+        "submission_id": numbers,
         "file_id": numbers,
         "number": numbers,
         "id": numbers,
