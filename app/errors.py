@@ -64,6 +64,16 @@ class TooLarge(AppError):
     status = 413
 
 
+class TooMany(AppError):
+    """More than is taken in a time: try again in `seconds`. 429, with Retry-After."""
+
+    status = 429
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class NoRoom(AppError):
     """The disk does not take it: a program tries again later. 507."""
 

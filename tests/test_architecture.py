@@ -60,6 +60,7 @@ ALLOWED = {
             "markupsafe",
             "tabulate",
             "argon2",
+            "authlib",
             "numpy",
             "scipy",
             "sklearn",

@@ -18,7 +18,7 @@ from app.runs import service as run_service
 from app.runs.api import RunOut, run_out
 from app.runs.placement import Placement
 from app.runs.preview import Preview, preview
-from app.security import Actor, member
+from app.security import Actor, member, needs
 from app.submissions import service as submissions
 from app.web import SessionDep, SettingsDep
 from ml.contract.experiment import ExperimentConfig, upgrade
@@ -237,6 +237,7 @@ def retry_experiment(experiment_id: int, session: SessionDep) -> ExperimentOut:
 @router.post(
     "/experiments/{experiment_id}/online-scores",
     status_code=201,
+    dependencies=[Depends(needs("submit"))],
     responses={200: {"model": ScoreOut, "description": "posted before under this Idempotency-Key"}},
 )
 def post_online_score(

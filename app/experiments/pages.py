@@ -25,7 +25,7 @@ from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.models import Artifact, Run
 from app.runs.reproduce import Recipe, recipes
-from app.security import CHARTS_CSP, Actor, member
+from app.security import CHARTS_CSP, Actor, member, needs
 from app.submissions import service as submissions
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
@@ -137,7 +137,7 @@ def _predictions(views: list[RunView]) -> list[PredictionFile]:
     return [PredictionFile(run, artifact, final=run.id == last) for run, artifact in found]
 
 
-@router.post("/experiments/{experiment_id}/online-scores")
+@router.post("/experiments/{experiment_id}/online-scores", dependencies=[Depends(needs("submit"))])
 def post_score(
     request: Request,
     experiment_id: int,

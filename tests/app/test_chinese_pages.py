@@ -31,6 +31,7 @@ PAGES = ("/", "/queue", "/queue/rows", "/workers", "/workers/rows", "/experiment
 STATES = (
     *("/contests/new", "/contests/oppo", "/contests/oppo/rows", "/contests/oppo/compare?ids=1,3", "/sign-in"),
     *("/queue", "/workers", "/keyboard", "/search?q=oppo", "/contests/oppo/trash", "/experiments/3/edit"),
+    *("/account", "/members", "/contests/oppo/members", "/audit"),
     *(f"/experiments/{number}{part}" for number in (1, 2, 3, 4) for part in ("", "/status")),
 )
 #: what a run or the program itself stored in English: it is shown as it was stored
