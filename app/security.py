@@ -159,7 +159,7 @@ def _identified(request: Request) -> Actor | None:
 
 
 def is_known(request: Request) -> bool:
-    """Whether somebody known asks, whatever they may do. For Bodies, where no other error than HTTPException is told."""
+    """Whether somebody known asks, whatever they may do. For Bodies, in which HTTPException alone is an answer."""
     try:
         return _identified(request) is not None
     except (NotSignedIn, Forbidden):

@@ -47,9 +47,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
         for slug in ("ours", "theirs"):
             contest_over_http(client, slug=slug)
             experiment_over_http(client, slug, name=f"first of {slug}")
+            planned(client, slug)
+            hook = {"url": "https://93.184.216.34/", "events": ["score.best"]}
+            assert client.post(f"/api/v1/contests/{slug}/webhooks", json=hook).status_code == 201
         assert client.put("/api/v1/contests/theirs/private", json={"private": True}).status_code == 204
     yield made
     made.state.database.dispose()
+
+
+def planned(client: TestClient, slug: str) -> None:
+    number = client.get(f"/api/v1/contests/{slug}/leaderboard").json()["rows"][0]["id"]
+    assert client.post(f"/api/v1/experiments/{number}/submissions", json={}).status_code == 201
 
 
 def client_of(app: FastAPI, token: str = "") -> TestClient:
@@ -119,7 +127,7 @@ def test_each_route_with_each_scope(app: FastAPI, scope: str) -> None:
     with client_of(app, token_of(app, scope)) as client:
         for method, route in routes(app):
             declared = security.declared(route) or ""
-            path = filled(route.path, experiment_id=10**6, run_id=10**6, slug="none")
+            path = filled(route.path, experiment_id=10**6, run_id=10**6, submission_id=10**6, slug="none")
             status = client.request(method, path).status_code
             if (status not in {401, 403}) != (scope in LETS[declared]):
                 wrong.append(f"{method} {path} declares {declared}: {status} for {scope}")
@@ -168,12 +176,15 @@ def ids(app: FastAPI, slug: str) -> dict[str, object]:
         row = client.get(f"/api/v1/contests/{slug}/leaderboard").json()["rows"][0]
         found = client.get(f"/api/v1/experiments/{row['id']}").json()
         file = client.get(f"/api/v1/contests/{slug}").json()["files"][-1]
-    return {"slug": slug, "experiment_id": found["id"], "run_id": found["runs"][-1]["id"], "file_id": file["id"]}
+        plan = client.get(f"/api/v1/contests/{slug}/submissions").json()[0]
+        hook = client.get(f"/api/v1/contests/{slug}/webhooks").json()[0]
+    numbers = {"experiment_id": found["id"], "run_id": found["runs"][-1]["id"], "file_id": file["id"]}
+    return {"slug": slug, **numbers, "submission_id": plan["id"], "webhook_id": hook["id"]}
 
 
 def of_contests(app: FastAPI) -> list[tuple[str, APIRoute]]:
-    """Routes that name a contest, an experiment or a run in their path, but for the workers'."""
-    named = [item for item in routes(app) if re.search(r"{(slug|experiment_id|run_id)}", item[1].path)]
+    """Routes that name a contest or a row of one in their path, but for the workers'."""
+    named = [item for item in routes(app) if re.search(r"{(slug|experiment_id|run_id|submission_id)}", item[1].path)]
     return [(method, route) for method, route in named if security.declared(route) not in {"attempt", "worker"}]
 
 
@@ -217,6 +228,67 @@ def test_a_token_of_one_contest_finds_nothing_of_another(app: FastAPI) -> None:
         assert client.post("/api/v1/contests", json={"name": "x"}).status_code == 403
         score = f"/api/v1/experiments/{own['experiment_id']}/online-scores"
         assert client.post(score, json={"value": 0.7}).status_code == 201
+        named = "/api/v1/contests/ours/online-scores"
+        for of in ({"experiment": other["experiment_id"]}, {"experiment": "first of theirs"}):
+            assert client.post(named, json={"value": 0.7, **of}).status_code == 404
+        assert client.post(named, json={"value": 0.7, "submission": other["submission_id"]}).status_code == 404
+        assert client.post(score, json={"value": 0.7, "submission": other["submission_id"]}).status_code == 404
+        assert client.get(f"/api/v1/submissions/{own['submission_id']}").status_code == 200
+        assert client.post(f"/api/v1/submissions/{own['submission_id']}/withdraw", json={}).status_code == 200
+        both = f"ids={own['experiment_id']},{other['experiment_id']}"
+        for path in ("compare", "significance", "significance/paired", "blend", "significance/standing"):
+            answer = client.get(f"/api/v1/contests/ours/{path}?{both}&id={other['experiment_id']}")
+            assert answer.status_code in {404, 422} or "first of theirs" not in answer.text, path
+
+
+def test_a_route_that_names_no_contest_is_closed_to_a_token_of_one_unless_it_says_so(app: FastAPI) -> None:
+    with app.state.database.reading() as session:
+        ours = contest_queries.contest(session, "ours").id
+    let = set()
+    with client_of(app, token_of(app, "read", "submit", "run", contest_id=ours)) as client:
+        named = {f"{method} {route.path}" for method, route in of_contests(app)}
+        for method, route in routes(app):
+            called = f"{method} {route.path}"
+            if called in named or security.declared(route) in {"anyone", "attempt", "worker"}:
+                continue
+            if client.request(method, filled(route.path)).status_code != 403:
+                let.add(called)
+    assert let == set(security.ACROSS)
+
+
+def test_webhooks_of_every_contest_are_there_only_for_owners_of_all(app: FastAPI) -> None:
+    """They are told of contests that others do not see."""
+    hook = {"url": "https://93.184.216.35/", "events": ["score.best"], "every_contest": True}
+    with app.state.database.writing() as session:
+        service.add_member(session, "the first", "correct horse battery")
+        cy = service.add_member(session, "cy", "correct horse battery")
+        service.set_contest_role(session, contest_queries.contest(session, "ours").id, cy, "owner")
+        session.flush()
+        of_one = tokens.issue(session, tokens.Wanted("cy's", ("admin",), member_id=cy.id))[1]
+    with client_of(app, token_of(app, "admin")) as client:
+        every = client.post("/api/v1/contests/ours/webhooks", json=hook).json()["id"]
+    with client_of(app, of_one) as client:
+        found = client.get("/api/v1/contests/ours/webhooks").json()
+        assert [item["every_contest"] for item in found] == [False]
+        assert client.get(f"/api/v1/contests/ours/webhooks/{every}/deliveries").status_code == 404
+        assert client.delete(f"/api/v1/contests/ours/webhooks/{every}").status_code == 404
+        assert (
+            client.post("/api/v1/contests/ours/webhooks", json={**hook, "url": "https://93.184.216.36/"}).status_code
+            == 403
+        )
+    with client_of(app) as client:
+        assert client.delete(f"/api/v1/contests/ours/webhooks/{every}").status_code == 204
+
+
+def test_what_only_owners_and_only_submitters_may(app: FastAPI) -> None:
+    found = {f"{method} {route.path}": security.declared(route) for method, route in routes(app)}
+    submits = [
+        called for called in found if re.search(r"online-scores|/submissions(/{|$)|sealed/uploads|ons/csv", called)
+    ]
+    assert {found[called] for called in submits if not called.startswith("GET")} == {"submit"}
+    sealing = [called for called in found if re.search(r"/sealed(/(terms|reveal|unseal))?$", called)]
+    assert {found[called] for called in sealing if not called.startswith("GET")} == {"admin"}
+    assert {found[called] for called in found if "/webhooks" in called} == {"admin"}
 
 
 def found_in(client: TestClient) -> list[str]:
