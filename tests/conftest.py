@@ -72,12 +72,12 @@ def chromium() -> str:
     return path
 
 
-def new_postgres() -> str:
-    """A fresh, empty Postgres database; dropped by `drop_postgres`."""
+def new_postgres(template: str = "template1") -> str:
+    """A fresh Postgres database, empty or as the template; dropped by `drop_postgres`."""
     name = f"pairboard_test_{uuid.uuid4().hex[:12]}"
     try:
         with psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     except psycopg.OperationalError as error:
         missing(f"no Postgres at {POSTGRES}: {error}")
     return POSTGRES.rsplit("/", 1)[0] + f"/{name}"
@@ -96,6 +96,39 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
     url = new_postgres()
+    yield url
+    drop_postgres(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database that nobody writes to: copied in a moment, where migrating takes a second."""
+    path = tmp_path_factory.mktemp("migrated") / "migrated.db"
+    database = Database(f"sqlite:///{path}")
+    schema.upgrade(database.write_engine)
+    database.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres() -> Iterator[str]:
+    """The same as the name of a Postgres database, that others are made like."""
+    url = new_postgres()
+    database = Database(url)
+    schema.upgrade(database.write_engine)
+    database.dispose()
+    yield url.rsplit("/", 1)[1]
+    drop_postgres(url)
+
+
+@pytest.fixture(params=DATABASES)
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of each kind, of the test alone."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    url = new_postgres(request.getfixturevalue("migrated_postgres"))
     yield url
     drop_postgres(url)
 
@@ -124,18 +157,15 @@ def session(migrated: Database) -> Iterator[Session]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
+def settings(tmp_path: Path, migrated_url: str) -> Settings:
     """The embedded defaults in a folder of the test, on each database."""
-    return Settings(data_dir=tmp_path / "data", database_url=database_url, sweep_seconds=600)
+    return Settings(data_dir=tmp_path / "data", database_url=migrated_url, sweep_seconds=600)
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[FastAPI]:
     """The app on a migrated database. Its sweeper looks too seldom to disturb a test."""
     settings.data_dir.mkdir(parents=True)
-    database = Database(settings.database)
-    schema.upgrade(database.write_engine)
-    database.dispose()
     made = create_app(settings)
     yield made
     made.state.database.dispose()

@@ -89,12 +89,12 @@ class Known:
 
 
 def look(
-    session: Session, database: Database, storage: Storage, wants: Sequence[Want], small: int = SMALL_ROWS
+    session: Session, database: Database, storage: Storage, wants: Sequence[Want], small: int | None = None
 ) -> Known:
     """What is known of these; what is not is counted now if the files are small. Call `count` with `later` after the
     answer has left. Never within a transaction that writes: each count has one of its own."""
     found = known(session, wants)
-    if found.later and found.rows_to_read <= small:
+    if found.later and found.rows_to_read <= (SMALL_ROWS if small is None else small):
         count(database, storage, found.later)
         with database.reading() as fresh:  # the session may go on seeing the state it began with
             found = known(fresh, wants)

@@ -114,7 +114,7 @@ def runs_to_score(session: Session, answers: SealedAnswers, limit: int) -> Seque
     """Finished experiments of the contest on the sealed test file that have no score yet, by the run that speaks for
     each; those that finished after the closing have come too late."""
     pairs = session.execute(_unscored(answers).order_by(Run.id).limit(limit)).all()
-    return [(session.get_one(Experiment, pair[0]), session.get_one(Run, pair[1])) for pair in pairs]
+    return [(session.get_one(Experiment, experiment), session.get_one(Run, run)) for experiment, run in pairs]
 
 
 def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:

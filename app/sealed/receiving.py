@@ -123,8 +123,15 @@ def add_scored(session: Session, row: SealedUpload, found: Scored, remarks: str)
     session.flush()
     if row.experiment_id is not None:
         experiment = experiment_queries.experiment(session, row.experiment_id)
-        sha256 = row.sha256 if row.kind == "upload" else ""  # of a run the predictions are scored, and no file is sent
-        online = OnlineScore(found.public, note=row.remark, source="sealed", made_by=row.made_by, sha256=sha256)
+        sent = row.kind == "upload"  # of a run the predictions are scored, and nobody sends a file
+        online = OnlineScore(
+            found.public,
+            note=row.remark,
+            source="sealed",
+            made_by=row.made_by,
+            sha256=row.sha256 if sent else "",
+            sent=sent,
+        )
         key = f"sealed-run-{row.run_id}" if row.run_id is not None else f"sealed-{row.id}"
         submissions.post_online_score(session, experiment, online, key=key)
 

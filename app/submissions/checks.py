@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 State = Literal["ok", "warn", "refuse"]
 #: what pages call them
 NAMES = {
-    "form": N_("form"),
+    "form": N_("form of the file"),
     "rows": N_("rows"),
     "order": N_("order"),
     "numbers": N_("numbers"),

@@ -2,6 +2,8 @@
 
 import getpass
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +45,7 @@ def score_command(
     by: Annotated[str, typer.Option(help="who posts it; default: the user of this machine")] = "",
 ) -> None:
     """Add an online score: `pairboard score 12 0.8778`, `pairboard score oppo 0.8778 --experiment "n-gram mask"`."""
-    with _database().writing() as session:
+    with _writing() as session:
         by_number = what.isdecimal() and not (experiment or sha256 or file)
         contest = _contest_of(session, int(what)) if by_number else contest_queries.contest(session, what)
         score = OnlineScore(
@@ -81,7 +83,7 @@ def import_command(
         content = file.read_bytes()
     except OSError as error:
         raise AppError(f"{file} can't be read: {error}") from error
-    with _database().writing() as session:
+    with _writing() as session:
         found = importing.import_scores(session, contest_queries.contest(session, contest), content, by or _user())
         for line, row in sorted(found.scores.items()):
             known = ", here before" if line in found.known else ""
@@ -109,9 +111,14 @@ def _user() -> str:
         return "command line"
 
 
-def _database() -> Database:
+@contextmanager
+def _writing() -> Iterator[Session]:
     settings = load()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database)
-    schema.require_head(database.write_engine)
-    return database
+    try:
+        schema.require_head(database.write_engine)
+        with database.writing() as session:
+            yield session
+    finally:
+        database.dispose()

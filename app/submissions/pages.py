@@ -36,7 +36,7 @@ from app.submissions import (
 from app.submissions.checking import Examined
 from app.submissions.checks import Check
 from app.submissions.files import FileToSend
-from app.submissions.format import format_of
+from app.submissions.format import SubmissionFormat, format_of
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
 from app.submissions.snippets import Snippets
@@ -69,6 +69,7 @@ class SubmissionsPage:
 
     contest: Contest
     metric: Metric
+    form: SubmissionFormat
     quota: Quota
     planned: list[Planned]
     sent: list[Sent]
@@ -136,6 +137,7 @@ def _page(
     return SubmissionsPage(
         contest=contest,
         metric=METRICS[contest.metric],
+        form=format_of(contest),
         quota=day,
         planned=[_planned(session, storage, contest, item) for item in planned],
         sent=sent,

@@ -28,6 +28,7 @@ class OnlineScore:
     `submission`: the one that got it; None: the experiment's newest that was sent and has no score, else its plan, else
     a new one, sent at that moment. `sha256`: of the file, where it is known. `corrects`: the score that was wrong.
     `told_at`: when the contest told it; None: now, or when it told what this corrects.
+    `sent`: false where nobody sent a file, and no place of a day is used: the answers lie here, and runs are scored.
     """
 
     value: float
@@ -41,6 +42,7 @@ class OnlineScore:
     corrects: int | None = None
     told_at: datetime | None = None
     sha256: str = ""
+    sent: bool = True
 
 
 def number(text: str) -> float:
@@ -83,17 +85,17 @@ def post_online_score(
     old = _to_correct(session, contest, score.corrects)
     if score.told_at is not None:
         sending.checked_past(session, score.told_at)
-    submission = _submission(session, contest, experiment, score, board, old)
+    submission = _submission(session, contest, experiment, score, board, old) if _sent(score, old) else None
     row = Score(
         experiment_id=experiment.id,
-        submission_id=submission.id,
+        submission_id=submission.id if submission else None,
         split="online",
         metric=contest.metric,
         value=score.value,
         text=score.text,
         uncertain=score.uncertain,
         note=score.note,
-        board=board or (old.board if old else "") or submission.board,
+        board=board or (old.board if old else "") or (submission.board if submission else ""),
         source=score.source,
         made_by=score.made_by,
         idempotency_key=key,
@@ -168,6 +170,12 @@ def settle(session: Session, experiment_id: int, metric: str) -> None:
     else:
         queries.experiment(session, experiment_id).shown_online = None
     session.flush()
+
+
+def _sent(score: OnlineScore, old: Score | None) -> bool:
+    """Whether it is of a submission; the correction of one that is of none is of none."""
+    unsent = old is not None and old.source == "sealed" and old.submission_id is None
+    return score.sent and (score.submission is not None or not unsent)
 
 
 def _submission(

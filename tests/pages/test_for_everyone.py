@@ -38,6 +38,8 @@ PAGES = (
     "/contests/oppo/valid-online",
     "/contests/oppo/trash",
     "/contests/oppo/format",
+    "/contests/oppo/submissions",
+    "/experiments/1/submission",
     "/contests/oppo/sealed?everyone=true",
     "/contests/bare/sealed",
     "/contests/oppo/webhooks",

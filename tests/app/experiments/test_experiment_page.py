@@ -110,10 +110,11 @@ def test_what_can_be_sent_and_who_sent_what(house: House) -> None:
     for value, note in (("0.81", "board A"), ("0.82", "<b>")):
         sent = house.client.post("/experiments/1/online-scores", data={"value": value, "note": note})
         assert sent.status_code == 303
-    rows = house.page().split('<section class="card" id="online">')[1].split("<tbody>")[1].split("</tbody>")[0]
+    rows = house.page().split('aria-label="Online scores"')[1].split("<tbody>")[1].split("</tbody>")[0]
+    rows = re.sub("<details>.*?</details>", "", rows, flags=re.DOTALL)
     cells = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in rows.split("</tr>")]
-    assert cells[0] == "0.82 shown &lt;b&gt; local form just now"
-    assert cells[1] == "0.81 board A local form just now"
+    assert cells[0] == "2 0.82 shown – &lt;b&gt; 2 local form just now"
+    assert cells[1] == "1 0.81 – board A 1 local form just now"
     posted = [
         score for score in house.client.get("/api/v1/experiments/1").json()["scores"] if score["split"] == "online"
     ]

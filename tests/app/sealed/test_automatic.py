@@ -70,6 +70,22 @@ def test_the_days_limit_keeps_the_rest_waiting_and_says_so(house: House, sweep: 
     assert (sweep(), house.client.get(URL).json()["waiting_runs"]) == (2, 0)
 
 
+def test_nobody_sent_a_file_so_no_place_is_used(house: House, sweep: Sweep) -> None:
+    """A plan of the same experiment, for another board or not, stays a plan."""
+    house.make()
+    experiment = house.finish(predictions(1))
+    plan = house.client.post(f"/api/v1/experiments/{experiment}/submissions", json={}).json()
+    assert sweep() == 1
+    (online,) = house.online(experiment)
+    assert (online["submission_id"], online["source"]) == (None, "sealed")
+    assert house.client.get(f"/api/v1/submissions/{plan['id']}").json()["status"] == "planned"
+    quota = house.client.get("/api/v1/contests/oppo/quota").json()
+    assert (quota["used"], quota["planned"]) == (0, 1)
+    right = {"value": 0.5, "corrects": online["id"]}
+    fixed = house.client.post(f"/api/v1/experiments/{experiment}/online-scores", json=right).json()
+    assert fixed["submission_id"] is None
+
+
 def test_before_the_opening_it_waits_and_after_the_closing_it_is_late(house: House, sweep: Sweep) -> None:
     now = datetime.now(UTC)
     house.make(opens_at=(now + timedelta(hours=1)).isoformat())

@@ -85,6 +85,8 @@ def fills_of(settings: Settings) -> dict[str, list[str]]:
         "slug": ["oppo"],
         "experiment_id": numbers,
         "run_id": numbers,
+        "webhook_id": numbers,
+        "submission_id": numbers,
         "file_id": numbers,
         "number": numbers,
         "id": numbers,
@@ -130,7 +132,7 @@ def test_the_answers_are_found_where_they_are(house: House, settings: Settings) 
     assert not leaked(file_of(predictions(1)))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_no_route_tells_an_answer(
     client: TestClient,
@@ -164,7 +166,7 @@ def test_no_route_tells_an_answer(
         assert len(called) > 60
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 def test_no_path_leads_out_of_the_folders_that_are_served(
     client: TestClient, settings: Settings, everyone: dict[str, dict[str, str]]
 ) -> None:

@@ -235,6 +235,8 @@ def test_an_upload_of_an_experiment_gives_it_an_online_score(house: House) -> No
         "two folds",
         "ann",
     )
+    sent = house.client.get(f"/api/v1/submissions/{online['submission_id']}").json()
+    assert (sent["file_sha256"], sent["predictions_sha256"]) == (got.json()["sha256"], "")
     assert house.client.get(f"{URL}/board").json()[0]["name"] == "experiment 1"
     assert house.send(file_of(predictions(2)), ann, experiment_id=99).status_code == 404
 
