@@ -21,10 +21,10 @@ Scope = Literal["read", "submit", "run", "worker", "admin"]
 #: what a token may be made for, as pages explain it
 SCOPES: dict[Scope, str] = {
     "read": N_("read everything that pages show, and download it"),
-    "submit": N_("post online scores"),
+    "submit": N_("plan and send files, and post their online scores"),
     "run": N_("make and change contests, files, experiments and the queue"),
     "worker": N_("claim and serve runs, and nothing else"),
-    "admin": N_("members, tokens of others, and the audit log"),
+    "admin": N_("members, tokens of others, the audit log, webhooks and sealed answers"),
 }
 #: what a person may do
 ROLES: dict[Role, frozenset[str]] = {
