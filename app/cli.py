@@ -6,15 +6,19 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 import uvicorn
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app import audit_command, doctor, schema, serving, up
 from app import processes as web_processes
+from app.accounts import audit, tokens
+from app.accounts import queries as account_queries
 from app.accounts import service as accounts
+from app.accounts.models import Member
 from app.contests import queries as contest_queries
 from app.db import Database
 from app.errors import AppError, FieldError
@@ -163,22 +167,69 @@ def presets() -> None:
 
 
 @user.command("add")
-def user_add(name: str) -> None:
+def user_add(
+    name: str,
+    role: Annotated[str, typer.Option(help="owner, member or viewer; default: the first is owner")] = "",
+) -> None:
     """Add a member; asks for the password (or reads it from a pipe)."""
-    _add_member(_database(load()), name)
+    _add_member(_database(load()), name, role)
+
+
+@user.command("role")
+def user_role(name: str, role: Annotated[str, typer.Argument(help="owner, member or viewer")]) -> None:
+    """Give a member another role."""
+    with _database(load()).writing() as session:
+        accounts.set_role(session, _member(session, name), role)
+        audit.by_command(session, "user role", f"{name} {role}")
+    print(f"{name} is {role}")
+
+
+@user.command("password")
+def user_password(name: str) -> None:
+    """Give a member, who forgot it, another password; every session of the member ends."""
+    database, password = _database(load()), _asked_password()
+    with database.writing() as session:
+        accounts.reset_password(session, _member(session, name), password)
+        audit.by_command(session, "user password", name)
+    print(f"{name} has another password")
 
 
 @token.command("add")
 def token_add(
     name: Annotated[str, typer.Argument(help="what the token is for")],
-    scope: Annotated[str, typer.Option(help="member: the REST API; worker: claiming and serving runs")] = "member",
+    scope: Annotated[
+        str, typer.Option(help="read, submit, run, admin, divided by commas; member: the first three; or worker")
+    ] = "member",
+    contest: Annotated[str, typer.Option(help="slug of the only contest that it reaches")] = "",
+    days: Annotated[float | None, typer.Option(help="until it expires; default: never")] = None,
 ) -> None:
     """Make a token and print it; it is not shown again."""
-    if scope not in {"member", "worker"}:
-        raise AppError(f"there is no scope {scope!r}: choose member or worker")
+    scopes = [part.strip() for part in scope.split(",") if part.strip()]
     with _database(load()).writing() as session:
-        plain = accounts.issue_token(session, name, cast(Literal["member", "worker"], scope))
+        bound = contest_queries.contest(session, contest).id if contest else None
+        row, plain = tokens.issue(session, tokens.Wanted(name, scopes, bound, days))
+        audit.by_command(session, "token add", f"{row.id} {row.name}: {row.scopes}")
     print(plain)
+
+
+@token.command("list")
+def token_list() -> None:
+    """Every token: its number, scopes and last use."""
+    with _database(load()).reading() as session:
+        for row in account_queries.tokens(session):
+            state = "revoked" if row.revoked_at else f"expires {row.expires_at:%F}" if row.expires_at else ""
+            used = f"{row.last_used_at:%F %T} UTC" if row.last_used_at else "never used"
+            print(f"{row.id:5}  {row.scopes:16}  {used:24}  {row.name}  {state}".rstrip())
+
+
+@token.command("revoke")
+def token_revoke(number: Annotated[int, typer.Argument(help="see `pairboard token list`")]) -> None:
+    """Have it unknown from now on."""
+    with _database(load()).writing() as session:
+        row = account_queries.token(session, number)
+        tokens.revoke(session, row)
+        audit.by_command(session, "token revoke", f"{row.id} {row.name}")
+    print(f"revoked {row.name}")
 
 
 @cli.command("import-table")
@@ -263,11 +314,23 @@ def serve_model(
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
 
 
-def _add_member(database: Database, name: str) -> None:
-    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+def _add_member(database: Database, name: str, role: str = "") -> None:
+    password = _asked_password()
     with database.writing() as session:
-        accounts.add_member(session, name, password)
-    print(f"added member {name}")
+        made = accounts.add_member(session, name, password, accounts.known_role(role) if role else None)
+        audit.by_command(session, "user add", f"{made.name} {made.role}")
+    print(f"added member {name} ({made.role})")
+
+
+def _asked_password() -> str:
+    return typer.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+
+
+def _member(session: Session, name: str) -> Member:
+    found = account_queries.member_by_name(session, name)
+    if found is None:
+        raise AppError(f"there is no member {name!r}")
+    return found
 
 
 def _database(settings: Settings, *, check: bool = True) -> Database:

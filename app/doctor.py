@@ -72,11 +72,11 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _secret(settings: Settings) -> Finding:
-    """Whoever guesses it signs in as anybody."""
+    """It signs what a browser carries to the OpenID provider and back; who guesses it may forge that."""
     value = settings.secret.get_secret_value()
     if not value:
         if settings.on_loopback:
-            return Finding("secret", "ok", "none; one is drawn at each start, and sessions end with it")
+            return Finding("secret", "ok", "none; one is drawn at each start")
         return Finding("secret", "bad", "none: set PAIRBOARD_SECRET ($(openssl rand -hex 32))")
     if len(set(value)) < LEAST_CHARACTERS:
         return Finding("secret", "bad", "PAIRBOARD_SECRET is typed, not drawn: make one with openssl rand -hex 32")

@@ -65,9 +65,13 @@ class TooLarge(AppError):
 
 
 class TooMany(AppError):
-    """More than is taken in a while: the message says when to come back. 429."""
+    """More than is taken in a time: try again in `seconds`. 429, with Retry-After."""
 
     status = 429
+
+    def __init__(self, message: str, seconds: float, detail: object = None) -> None:
+        super().__init__(message, detail=detail)
+        self.seconds = seconds
 
 
 class NoRoom(AppError):

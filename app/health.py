@@ -16,10 +16,10 @@ from app.language import gettext as _
 from app.queue import Doorbell
 from app.runs import queries, queue_queries
 from app.runs.worker_service import WORKER_AWAY
-from app.security import member
+from app.security import anyone, needs
 from app.web import SettingsDep
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(anyone)])
 
 
 class Health(BaseModel):
@@ -82,7 +82,7 @@ def ready(request: Request) -> Alive:
     return Alive()
 
 
-@router.get("/metrics", dependencies=[Depends(member)], response_class=Response)
+@router.get("/metrics", dependencies=[Depends(needs("read"))], response_class=Response)
 def read_metrics(request: Request, settings: SettingsDep) -> Response:
     """In Prometheus's text format. Prometheus sends a member's token as its `authorization: credentials`."""
     text = metrics.exposition(settings, request.app.state.database)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 import fastapi_offline
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
@@ -23,7 +24,10 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
 from app import gate, health, preference_pages, schema, security
-from app.accounts import pages as account_pages
+from app.accounts import account_pages, audit_api, audit_pages, join_pages, member_pages, openid_pages
+from app.accounts import api as account_api
+from app.accounts import pages as sign_in_pages
+from app.audit_log import AuditLog
 from app.bodies import Bodies
 from app.config_errors import in_one_sentence
 from app.contests import api as contest_api
@@ -31,7 +35,7 @@ from app.contests import data_api, data_pages, leak_api, leak_pages
 from app.contests import pages as contest_pages
 from app.db import HELD_BY_REQUESTS, Database
 from app.error_page import DocsPage, ErrorPage
-from app.errors import AppError, Away, FieldError, NotSignedIn, Refused
+from app.errors import AppError, Away, FieldError, NotSignedIn, Refused, TooMany
 from app.experiments import api as experiment_api
 from app.experiments import edit_pages, status_pages, stream_api
 from app.experiments import form_pages as experiment_form_pages
@@ -45,6 +49,7 @@ from app.leaderboard import compare_api, compare_pages, saved_api, saved_pages, 
 from app.leaderboard import pages as leaderboard_pages
 from app.pydantic_words import said
 from app.queue import Doorbell
+from app.rates import Rates
 from app.request_log import RequestLog
 from app.root_path import RootPath
 from app.runs import api as run_api
@@ -78,6 +83,7 @@ _UNREADABLE = "There was an error parsing the body"
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the app. Raises AppError when the settings, the schema or the accounts do not allow it to start."""
     settings = settings or load()
+    security.require_whole_openid(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database)
     schema.require_head(database.write_engine)
@@ -113,10 +119,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.doorbell = Doorbell(settings)
     app.state.watches = Watches()
     app.state.looked = {}
+    app.state.rates = Rates(settings.token_requests_per_minute, settings.web_processes)
     app.state.storage = Storage((settings.data_dir / "storage").resolve(), settings.max_upload_mb << 20)
     secret = settings.secret.get_secret_value() or secrets.token_hex(32)
     app.add_middleware(Bodies, settings=settings, known=security.is_known)
-    app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax")
+    app.add_middleware(AuditLog)
+    app.add_middleware(SessionMiddleware, secret_key=secret, session_cookie="pairboard", same_site="lax", max_age=None)
     app.add_middleware(gate.Gate, settings=settings)
     app.add_middleware(Compressed, minimum_size=1000, compresslevel=5)
     app.add_middleware(LanguageOfRequest)
@@ -126,6 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.trusted_proxies:
         app.add_middleware(Forwarded, proxies=divided(settings.trusted_proxies))
     _routes(app)
+    security.require_declared(app)
     _error_handlers(app)
     return app
 
@@ -153,6 +162,8 @@ class LastingFiles(StaticFiles):
 def _routes(app: FastAPI) -> None:
     programs = (
         health,
+        account_api,
+        audit_api,
         contest_api,
         data_api,
         leak_api,
@@ -182,7 +193,12 @@ def _routes(app: FastAPI) -> None:
         app.include_router(module.router)
     first = (
         preference_pages,
+        sign_in_pages,
+        openid_pages,
+        join_pages,
         account_pages,
+        member_pages,
+        audit_pages,
         contest_pages,
         data_pages,
         leak_pages,
@@ -209,7 +225,7 @@ def _routes(app: FastAPI) -> None:
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")
     app.mount("/swagger", StaticFiles(packages=[(fastapi_offline.__name__, "static")]), name="swagger")
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get("/docs", include_in_schema=False, dependencies=[Depends(security.anyone)])
     def docs(request: Request) -> Response:
         """Not FastAPI's own page: that one has an inline script."""
         return page(request, "docs.html", DocsPage(), headers={"Content-Security-Policy": CHARTS_CSP})
@@ -220,7 +236,10 @@ def _error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(AppError)
     def app_error(request: Request, error: AppError) -> Response:
-        return _answer(request, error.status, error.message, error.fields, error.detail)
+        answer = _answer(request, error.status, error.message, error.fields, error.detail)
+        if isinstance(error, TooMany):
+            answer.headers["Retry-After"] = str(math.ceil(error.seconds))
+        return answer
 
     @app.exception_handler(RequestValidationError)
     def validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -236,7 +255,9 @@ def _error_handlers(app: FastAPI) -> None:
         message = nothing if error.status_code == 404 else _(str(error.detail))
         if error.detail == _UNREADABLE:
             message = _("the body can't be read: it is no JSON or form, or its parts are nested too deeply")
-        return _answer(request, error.status_code, message)
+        answer = _answer(request, error.status_code, message)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(DataError)
     @app.exception_handler(OverflowError)

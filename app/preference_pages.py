@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from app import root_path
 from app.language import COOKIE as LANGUAGE_COOKIE
 from app.language import Language
 from app.preferences import THEME_COOKIE, Theme
+from app.security import anyone
 from app.web import page
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(anyone)])
 _YEAR = 365 * 86_400
 
 

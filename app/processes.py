@@ -42,6 +42,7 @@ def serve(settings: Settings) -> int:
     create_app(settings).state.database.dispose()  # what hinders all of them is said once, here
     with tempfile.TemporaryDirectory(prefix="pairboard-metrics-") as folder:  # new, so nothing old is counted
         os.environ[FOLDER] = folder
+        os.environ["PAIRBOARD_WEB_PROCESSES"] = str(settings.web_processes)  # each gives its share of a token's rate
         os.environ["PAIRBOARD_SECRET"] = settings.secret.get_secret_value() or secrets.token_hex(32)
         return _supervise(settings)
 

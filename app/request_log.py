@@ -31,6 +31,7 @@ class RequestLog:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        scope.setdefault("state", {})["request_id"] = request_id  # for the audit log
         status = 500
 
         async def send_with_id(message: Message) -> None:

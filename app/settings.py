@@ -31,7 +31,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     web_processes: int = Field(1, ge=1, le=64, description="processes that serve the port together")
-    secret: SecretStr = Field(SecretStr(""), description="signs session cookies; needed beyond loopback")
+    secret: SecretStr = Field(SecretStr(""), description="signs the cookie of a browser; needed beyond loopback")
+    token_requests_per_minute: int = Field(1200, ge=0, description="of one token; a worker's may ten times; 0: any")
     allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas; * any")
     trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-… count, divided by commas")
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="path under which a proxy serves us")
@@ -47,6 +48,19 @@ class Settings(BaseSettings):
     retain_points: int = Field(500, ge=50, description="progress events of an attempt that thinning leaves")
     retain_worker_days: float = Field(0, ge=0, description="0: workers stay on the list however long they are silent")
     retain_unnamed_hours: float = Field(24, ge=1, description="a file that no row names may be of an upload under way")
+
+    oidc_issuer: str = Field(
+        "", description="address of an OpenID provider; with its two companions people sign in there"
+    )
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _an_address(cls, issuer: str) -> str:
+        if issuer and not issuer.startswith(("https://", "http://")):
+            raise ValueError("use the provider's issuer, as https://accounts.example")
+        return issuer.rstrip("/")
 
     @field_validator("database_url")
     @classmethod
@@ -91,6 +105,11 @@ class Settings(BaseSettings):
         return self.host in LOOPBACK_HOSTS
 
     @property
+    def openid(self) -> bool:
+        """Whether people may sign in with an OpenID provider."""
+        return bool(self.oidc_issuer)
+
+    @property
     def own_host(self) -> str:
         """Where this machine reaches the web server."""
         return "127.0.0.1" if self.host in EVERYWHERE else self.host
@@ -119,7 +138,12 @@ def load() -> Settings:
     except ValidationError as error:
         for item in error.errors(include_url=False):
             name = "PAIRBOARD_" + "_".join(str(part) for part in item["loc"]).upper()
-            secret = name in {"PAIRBOARD_SECRET", "PAIRBOARD_DATABASE_URL", "PAIRBOARD_BROKER_URL"}
+            secret = name in {
+                "PAIRBOARD_SECRET",
+                "PAIRBOARD_DATABASE_URL",
+                "PAIRBOARD_BROKER_URL",
+                "PAIRBOARD_OIDC_CLIENT_SECRET",
+            }
             value = "(hidden)" if secret else repr(os.environ.get(name))
             problems.append(f"{name}={value}: {item['msg'].removeprefix('Value error, ')}")
         raise AppError("\n".join(problems)) from error

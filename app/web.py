@@ -21,6 +21,7 @@ from app import language, preferences, queue, root_path
 from app.contract_words import metric_title
 from app.db import Database
 from app.experiments.note import plain
+from app.identity import Actor
 from app.language import gettext as _
 from app.root_path import AddressesFromRoot, in_message
 from app.schema import folder
@@ -114,12 +115,24 @@ def page(
     values = {field.name: getattr(context, field.name) for field in fields(context)}
     theme = preferences.theme_of(request)
     values |= {
-        "signed_in": request.scope.get("session", {}).get("member", ""),
+        **_asker(request),
         "theme": theme,
         "next_theme": preferences.next_theme(theme),
         "themes": preferences.THEMES,
     }
     return templates().TemplateResponse(request, template, values, status_code=status_code, headers=headers)
+
+
+def _asker(request: Request) -> dict[str, Any]:
+    """What every page shows of who asks; nobody on an error before anybody was known."""
+    who: Actor | None = getattr(request.state, "actor", None)
+    return {
+        "asker": who,
+        "signed_in": who.name if who and who.kind == "member" else "",
+        "is_local": who is not None and who.kind == "local",
+        "is_owner": who is not None and "admin" in who.scopes,
+        "owns": lambda contest_id: who is not None and "admin" in who.special.get(contest_id, ()),
+    }
 
 
 @cache

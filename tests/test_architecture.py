@@ -66,6 +66,7 @@ ALLOWED = {
             "markupsafe",
             "tabulate",
             "argon2",
+            "authlib",
             "numpy",
             "scipy",
             "sklearn",

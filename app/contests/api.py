@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from app.accounts import service as accounts
 from app.contests import queries, service
 from app.contests.models import Contest, ContestFile
-from app.security import member
+from app.security import Actor, member
 from app.web import SessionDep, StorageDep
 from ml.contract.pair_file import FileKind
 from ml.contract.scores import MetricName
@@ -84,9 +85,10 @@ def list_contests(session: SessionDep) -> list[ContestOut]:
 
 
 @router.post("/contests", status_code=201)
-def create_contest(body: NewContest, session: SessionDep) -> ContestOut:
-    """Make a contest."""
+def create_contest(body: NewContest, session: SessionDep, who: Annotated[Actor, Depends(member)]) -> ContestOut:
+    """Make a contest; a member is the owner of those that he or she made."""
     made = service.create_contest(session, name=body.name, metric=body.metric, slug=body.slug, note=body.note)
+    accounts.own(session, made.id, who.member_id)
     return contest_out(made, [])
 
 

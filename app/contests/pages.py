@@ -8,6 +8,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Request, Up
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
+from app.accounts import service as accounts
 from app.contests import queries, service
 from app.contests.data_api import counted
 from app.contests.facts import Known, Want
@@ -19,7 +20,7 @@ from app.experiments.models import Experiment
 from app.leaderboard.queries import with_predictions
 from app.runs import words as mining
 from app.runs.words import Words
-from app.security import member
+from app.security import Actor, member
 from app.web import SessionDep, StorageDep, page
 from ml.contract.pair_file import FileKind
 from ml.contract.scores import METRICS, Metric
@@ -84,6 +85,7 @@ def new(request: Request) -> Response:
 def create(
     request: Request,
     session: SessionDep,
+    who: Annotated[Actor, Depends(member)],
     name: Annotated[str, Form()] = "",
     metric: Annotated[str, Form()] = "",
     slug: Annotated[str, Form()] = "",
@@ -96,6 +98,7 @@ def create(
         typed = {"name": name, "metric": metric, "slug": slug, "note": note}
         context = NewContestPage(list(METRICS.values()), typed, {item.field: item.message for item in error.fields})
         return page(request, "contests/new.html", context, error.status)
+    accounts.own(session, contest.id, who.member_id)
     return RedirectResponse(f"/contests/{contest.slug}/files", 303)
 
 

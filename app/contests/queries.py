@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.accounts import access
 from app.contests.models import Contest, ContestFile, DataFact
 from app.errors import NotFound
 from app.language import gettext as _
 
 
 def all_contests(session: Session) -> Sequence[Contest]:
-    """Newest first."""
-    return session.scalars(select(Contest).order_by(Contest.id.desc())).all()
+    """Newest first; those that are there for who asks."""
+    return session.scalars(select(Contest).where(access.seen_only(Contest.id)).order_by(Contest.id.desc())).all()
 
 
 def find_contest(session: Session, slug: str) -> Contest | None:
@@ -21,9 +22,9 @@ def find_contest(session: Session, slug: str) -> Contest | None:
 
 
 def contest(session: Session, slug: str) -> Contest:
-    """The contest of this slug. Raises NotFound."""
+    """The contest of this slug. Raises NotFound, and Forbidden as access.lets does."""
     found = find_contest(session, slug)
-    if found is None:
+    if found is None or not access.lets(found.id):
         raise NotFound(_("there is no contest %(slug)s", slug=repr(slug)))
     return found
 

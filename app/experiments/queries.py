@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
+from app.accounts import access
 from app.errors import NotFound
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, RemovedExperiment, Score
 from app.language import gettext as _
@@ -13,9 +14,9 @@ from ml.contract.experiment import differences, upgrade
 
 
 def experiment(session: Session, experiment_id: int) -> Experiment:
-    """The experiment of this id. Raises NotFound."""
+    """The experiment of this id. Raises NotFound, and Forbidden as access.lets does."""
     found = session.get(Experiment, experiment_id)
-    if found is None:
+    if found is None or not access.lets(found.contest_id):
         raise NotFound(_("there is no experiment %(id)s", id=experiment_id))
     return found
 

@@ -19,7 +19,7 @@ from app.runs import intake, queries, service
 from app.runs.jobs import job_of
 from app.runs.models import Attempt, Run
 from app.runs.placement import Placement, placement_of_run
-from app.security import bearer, member, worker
+from app.security import attempt, bearer, member, worker
 from app.significance import standing
 from app.storage import Storage
 from app.submissions import remembering
@@ -144,7 +144,7 @@ def claim_run(run_id: int, body: ClaimBody, session: SessionDep, settings: Setti
     return ClaimOut(job=claimed.job, token=claimed.token, lease_seconds=settings.lease_seconds)
 
 
-@router.post("/runs/{run_id}/events")
+@router.post("/runs/{run_id}/events", dependencies=[Depends(attempt)])
 def send_events(
     request: Request,
     batch: EventBatch,
@@ -164,14 +164,14 @@ def send_events(
     return intake.store(session, holder.run, holder.attempt, batch, lease, clock(session))
 
 
-@router.post("/runs/{run_id}/heartbeat")
+@router.post("/runs/{run_id}/heartbeat", dependencies=[Depends(attempt)])
 def heartbeat(holder: HeldDep, session: SessionDep, settings: SettingsDep) -> EventAnswer:
     """Extends the lease while ml is silent."""
     lease = timedelta(seconds=settings.lease_seconds)
     return intake.heartbeat(session, holder.run, holder.attempt, lease, clock(session))
 
 
-@router.get("/runs/{run_id}/inputs/{sha256}", response_class=FileResponse)
+@router.get("/runs/{run_id}/inputs/{sha256}", dependencies=[Depends(attempt)], response_class=FileResponse)
 def read_input(sha256: str, holder: HeldDep, session: SessionDep, storage: StorageDep) -> FileResponse:
     """A file that the run's job names, by its hash."""
     for item in job_of(session, holder.run).inputs:

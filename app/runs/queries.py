@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from app.contests.models import ContestFile
 from app.errors import NotFound
 from app.language import gettext as _
+from app.runs import access_queries
 from app.runs.models import Artifact, Attempt, ExperimentRun, Run, RunEvent, RunNeed, Worker
 from ml.contract.events import CHECKPOINT
 
@@ -19,9 +20,10 @@ _IS_CHECKPOINT = Artifact.name.startswith(CHECKPOINT, autoescape=True)
 
 
 def run(session: Session, run_id: int, *, lock: bool = False) -> Run:
-    """The run of this id, locked until the commit if asked (SQLite's writer is alone anyway). Raises NotFound."""
+    """The run of this id, locked until the commit if asked (SQLite's writer is alone anyway). Raises NotFound, and
+    Forbidden as access.lets does."""
     found = session.get(Run, run_id, with_for_update=lock or None)
-    if found is None:
+    if found is None or not access_queries.lets_run(session, run_id):
         raise NotFound(_("there is no run %(run)s", run=run_id))
     return found
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, defer
 
+from app.accounts import access
 from app.experiments.models import Experiment
 from app.runs.models import ExperimentRun, PausedQueue, Run, RunNeed
 
@@ -88,12 +89,13 @@ def needs_of_queued(session: Session) -> dict[int, list[tuple[int, str, str]]]:
 
 
 def experiments_of(session: Session, run_ids: Collection[int]) -> dict[int, list[tuple[int, str]]]:
-    """(id, name) of the experiments that each of these runs works for."""
+    """(id, name) of the experiments that each of these runs works for; those that are there for who asks."""
     query = select(ExperimentRun.run_id, Experiment.id, Experiment.name).join(
         Experiment, Experiment.id == ExperimentRun.experiment_id
     )
+    query = query.where(ExperimentRun.run_id.in_(run_ids), access.seen_only(Experiment.contest_id))
     found: dict[int, list[tuple[int, str]]] = {}
-    for run_id, number, name in session.execute(query.where(ExperimentRun.run_id.in_(run_ids)).order_by(Experiment.id)):
+    for run_id, number, name in session.execute(query.order_by(Experiment.id)):
         found.setdefault(run_id, []).append((number, name))
     return found
 

@@ -8,7 +8,7 @@ from typing import Unpack
 from sqlalchemy.orm import Session
 
 from app import queue
-from app.accounts.service import digest, new_secret
+from app.accounts.keys import ATTEMPT_PREFIX, digest, new_secret
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
@@ -63,7 +63,7 @@ def claim(session: Session, run_id: int, *, worker: str, boot_id: str, lease: ti
     A worker whose claim was stored but whose answer got lost asks again and gets the same attempt with a new token.
     """
     run = queries.run(session, run_id, lock=True)
-    token, now = new_secret("pb-attempt"), clock(session)
+    token, now = new_secret(ATTEMPT_PREFIX), clock(session)
     held = queries.current_attempt(session, run)
     if (
         held

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -20,11 +20,11 @@ from app.errors import NoRoom, TooLarge
 from app.partial import Partial
 from app.runs import intake, queries, service
 from app.runs.api import ARTIFACT_NAME, ArtifactOut, Strict, require_held
-from app.security import bearer
+from app.security import attempt, bearer
 from app.storage import Storage
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/api/v1", tags=["runs"])
+router = APIRouter(prefix="/api/v1", tags=["runs"], dependencies=[Depends(attempt)])
 SHA256 = r"^[0-9a-f]{64}$"
 PIECE_BYTES = 4 << 20  # held in memory; what a cut connection costs
 

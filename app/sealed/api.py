@@ -18,12 +18,15 @@ from app.sealed.models import SealedAnswers
 from app.sealed.receiving import Received, Sent, receive
 from app.sealed.terms import NewTerms, Terms, checked
 from app.sealed.views import State, line_of, state_of
-from app.security import Actor, member
+from app.security import Actor, member, needs
 from app.web import SessionDep, SettingsDep, StorageDep
 
 router = APIRouter(prefix="/api/v1/contests/{slug}/sealed", tags=["sealed"], dependencies=[Depends(member)])
 Member = Annotated[Actor, Depends(member)]
 MOST = 1000
+#: an owner, of all or of this contest
+OWNS = [Depends(needs("admin"))]
+SUBMITS = [Depends(needs("submit"))]
 
 
 class EntryOut(BaseModel):
@@ -59,7 +62,7 @@ def read_sealed(slug: str, session: SessionDep, who: Member) -> dict[str, Any]:
     return _out(session, slug, who)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, dependencies=OWNS)
 def seal(
     request: Request,
     slug: str,
@@ -85,30 +88,30 @@ def seal(
         if queries.find_sealed(look, contest.id) is not None:
             raise Conflict(_("contest %(slug)s has sealed answers already", slug=repr(slug)))
     labels = service.read(folder_of(settings), storage, file, answers.file)
-    service.seal(session, folder_of(settings), contest, file, labels, terms, who.name)
+    service.seal(session, folder_of(settings), contest, file, labels, terms, who.person)
     return _out(session, slug, who)
 
 
-@router.patch("")
+@router.patch("", dependencies=OWNS)
 def change_terms(slug: str, body: dict[str, Any], session: SessionDep, who: Member) -> dict[str, Any]:
     """Change rules; what is left out stays. Only who sealed the answers may."""
     sealed = _sealed(session, slug)
     before = {name: getattr(sealed, name) for name in Terms.model_fields}
-    service.change(session, sealed, checked(Terms, {**before, **body}), who.name)
+    service.change(session, sealed, checked(Terms, {**before, **body}), who.person)
     return _out(session, slug, who)
 
 
-@router.post("/reveal")
+@router.post("/reveal", dependencies=OWNS)
 def reveal(slug: str, session: SessionDep, who: Member) -> dict[str, Any]:
     """Show the private scores, once it has closed. Only who sealed the answers may."""
-    service.reveal(session, _sealed(session, slug), who.name)
+    service.reveal(session, _sealed(session, slug), who.person)
     return _out(session, slug, who)
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, dependencies=OWNS)
 def unseal(slug: str, session: SessionDep, settings: SettingsDep, who: Member) -> Response:
     """Take the answers away while nothing was scored by them."""
-    service.unseal(session, folder_of(settings), _sealed(session, slug), who.name)
+    service.unseal(session, folder_of(settings), _sealed(session, slug), who.person)
     return Response(status_code=204)
 
 
@@ -130,7 +133,7 @@ def read_history(
     offset: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
 ) -> HistoryOut:
     """Every file that came in, refused ones and why included."""
-    sealed, of = _sealed(session, slug), None if everyone else who.name
+    sealed, of = _sealed(session, slug), None if everyone else who.person
     rows = queries.uploads(session, sealed.id, of, limit=limit, offset=offset)
     total = queries.upload_count(session, sealed.id, of)
     return HistoryOut(total=total, offset=offset, lines=[asdict(line_of(row, sealed)) for row in rows])
@@ -139,6 +142,7 @@ def read_history(
 @router.post(
     "/uploads",
     status_code=201,
+    dependencies=SUBMITS,
     responses={
         200: {"description": "the very file was scored before; no upload of the day is used"},
         409: {"description": "too early, or too late"},
@@ -158,7 +162,7 @@ def send(
     experiment_id: Annotated[int | None, Form(description="the experiment that it is of gets the score")] = None,
 ) -> dict[str, Any]:
     """Send a prediction file in. The answer holds its public score; a refused file says why and uses nothing up."""
-    sent = Sent(file.file, file.filename or "", who.name, remark, experiment_id)
+    sent = Sent(file.file, file.filename or "", who.person, remark, experiment_id)
     got: Received = receive(request.app.state.database, storage, folder_of(settings), slug, sent)
     if got.problem is not None:
         raise got.problem
@@ -174,6 +178,6 @@ def _sealed(session: Session, slug: str) -> SealedAnswers:
 
 def _out(session: Session, slug: str, who: Actor) -> dict[str, Any]:
     contest = contest_queries.contest(session, slug)
-    state: State = state_of(session, contest, queries.sealed(session, contest), who.name)
+    state: State = state_of(session, contest, queries.sealed(session, contest), who.person)
     plain = {name: getattr(state, name) for name in State.__dataclass_fields__ if name != "terms"}
     return {**plain, **state.terms.model_dump()}

@@ -16,7 +16,7 @@ from app.errors import AppError, Conflict, FieldError, Refused
 from app.language import gettext as _
 from app.sealed import queries, service
 from app.sealed.answers import folder_of
-from app.sealed.api import Member
+from app.sealed.api import OWNS, SUBMITS, Member
 from app.sealed.board import Entry, board
 from app.sealed.receiving import Sent, receive
 from app.sealed.terms import NewTerms, Terms, checked, local
@@ -76,7 +76,7 @@ def show(
     return page(request, "sealed/page.html", context)
 
 
-@router.post("")
+@router.post("", dependencies=OWNS)
 def seal(
     request: Request,
     slug: str,
@@ -105,14 +105,14 @@ def seal(
             if queries.find_sealed(look, contest.id) is not None:
                 raise Conflict(_("contest %(slug)s has sealed answers already", slug=repr(slug)))
         labels = service.read(folder_of(settings), storage, file, answers.file)
-        service.seal(session, folder_of(settings), contest, file, labels, terms, who.name)
+        service.seal(session, folder_of(settings), contest, file, labels, terms, who.person)
     except AppError as error:
         context = _page(request, session, slug, who, Wrong("seal", error, typed))
         return page(request, "sealed/page.html", context, error.status)
     return _back(request, slug, _("The answers are sealed. Nobody can read them from here on."))
 
 
-@router.post("/terms")
+@router.post("/terms", dependencies=OWNS)
 def change(
     request: Request,
     slug: str,
@@ -129,29 +129,29 @@ def change(
     typed |= {"opens_at": opens_at, "closes_at": closes_at}
     try:
         sealed = queries.sealed(session, contest_queries.contest(session, slug))
-        service.change(session, sealed, checked(Terms, _terms(typed)), who.name)
+        service.change(session, sealed, checked(Terms, _terms(typed)), who.person)
     except AppError as error:
         context = _page(request, session, slug, who, Wrong("terms", error, typed))
         return page(request, "sealed/page.html", context, error.status)
     return _back(request, slug, _("The rules are changed."))
 
 
-@router.post("/reveal")
+@router.post("/reveal", dependencies=OWNS)
 def reveal(request: Request, slug: str, session: SessionDep, who: Member) -> Response:
     """Show the private scores."""
-    service.reveal(session, queries.sealed(session, contest_queries.contest(session, slug)), who.name)
+    service.reveal(session, queries.sealed(session, contest_queries.contest(session, slug)), who.person)
     return _back(request, slug, _("The private scores are out."))
 
 
-@router.post("/unseal")
+@router.post("/unseal", dependencies=OWNS)
 def unseal(request: Request, slug: str, session: SessionDep, settings: SettingsDep, who: Member) -> Response:
     """Take the answers away."""
     sealed = queries.sealed(session, contest_queries.contest(session, slug))
-    service.unseal(session, folder_of(settings), sealed, who.name)
+    service.unseal(session, folder_of(settings), sealed, who.person)
     return _back(request, slug, _("The answers are gone; others can be sealed."))
 
 
-@router.post("/uploads")
+@router.post("/uploads", dependencies=SUBMITS)
 def send(
     request: Request,
     slug: str,
@@ -165,7 +165,7 @@ def send(
     """Send a prediction file in."""
     database, typed = request.app.state.database, {"remark": remark, "experiment_id": experiment_id}
     try:
-        sent = Sent(file.file, file.filename or "", who.name, remark, _number(experiment_id))
+        sent = Sent(file.file, file.filename or "", who.person, remark, _number(experiment_id))
         got = receive(database, storage, folder_of(settings), slug, sent)
         if got.problem is not None:
             raise got.problem
@@ -197,14 +197,14 @@ def _page(
 ) -> SealedPage:
     contest = contest_queries.contest(session, slug)
     sealed, form = queries.find_sealed(session, contest.id), format_of(contest)
-    state = state_of(session, contest, sealed, who.name) if sealed is not None else None
-    of = None if everyone else who.name
+    state = state_of(session, contest, sealed, who.person) if sealed is not None else None
+    of = None if everyone else who.person
     return SealedPage(
         contest=contest,
         metric=METRICS[contest.metric],
-        who=who.name,
+        who=who.person,
         state=state,
-        mine=sealed is not None and sealed.made_by == who.name,
+        mine=sealed is not None and sealed.made_by == who.person,
         entries=board(session, sealed, contest.metric) if sealed is not None else [],
         lines=[line_of(row, sealed) for row in queries.uploads(session, sealed.id, of, limit=SHOWN)] if sealed else [],
         total=queries.upload_count(session, sealed.id, of) if sealed is not None else 0,

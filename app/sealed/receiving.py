@@ -152,7 +152,8 @@ def closed(session: Session, sealed: SealedAnswers, who: str, now: datetime) -> 
         return None
     told = {"who": who, "limit": sealed.uploads_a_day, "when": local(day.next_begins, sealed.time_zone)}
     over = _("%(who)s has sent all %(limit)s files of today: the next day begins at %(when)s", **told)
-    return TooMany(over, detail={"kind": "over_quota", "next_day_at": day.next_begins})
+    seconds = (day.next_begins - now).total_seconds()
+    return TooMany(over, seconds, detail={"kind": "over_quota", "next_day_at": day.next_begins})
 
 
 def left_today(session: Session, sealed: SealedAnswers, who: str, now: datetime) -> int:

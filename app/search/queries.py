@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.accounts import access
 from app.contests.models import Contest, ContestFile
 
 
@@ -16,7 +17,7 @@ def _hold(words: Sequence[str], *texts: Any) -> ColumnElement[bool]:
 
 def contests_named(session: Session, words: Sequence[str], limit: int) -> tuple[Sequence[Contest], int]:
     """Contests whose name, address or note hold every word, newest first, and how many there are."""
-    held = _hold(words, Contest.name, Contest.slug, Contest.note)
+    held = and_(access.seen_only(Contest.id), _hold(words, Contest.name, Contest.slug, Contest.note))
     total = session.scalar(select(func.count()).select_from(Contest).where(held)) or 0
     return session.scalars(select(Contest).where(held).order_by(Contest.id.desc()).limit(limit)).all(), total
 
@@ -24,7 +25,8 @@ def contests_named(session: Session, words: Sequence[str], limit: int) -> tuple[
 def files_named(session: Session, words: Sequence[str], limit: int) -> tuple[list[tuple[ContestFile, Contest]], int]:
     """Files whose name holds every word or whose hash begins with it, with their contests, newest first."""
     held = and_(
-        *(or_(_hold([word], ContestFile.name), ContestFile.sha256.startswith(word, autoescape=True)) for word in words)
+        access.seen_only(ContestFile.contest_id),
+        *(or_(_hold([word], ContestFile.name), ContestFile.sha256.startswith(word, autoescape=True)) for word in words),
     )
     total = session.scalar(select(func.count()).select_from(ContestFile).where(held)) or 0
     query = select(ContestFile, Contest).join(Contest, Contest.id == ContestFile.contest_id).where(held)

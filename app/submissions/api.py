@@ -13,7 +13,7 @@ from app.errors import FieldError, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments.api import ScoreOut, score_out
 from app.language import gettext as _
-from app.security import Actor, member
+from app.security import Actor, member, needs
 from app.submissions import checking, importing, naming, overview, queries, quota, remembering, sending, service
 from app.submissions.overview import Sent
 from app.submissions.quota import Quota
@@ -31,6 +31,7 @@ Time = Annotated[
 BEFORE: dict[int | str, dict[str, Any]] = {
     200: {"model": ScoreOut, "description": "posted before under this Idempotency-Key"}
 }
+SUBMITS = [Depends(needs("submit"))]
 
 
 class Strict(BaseModel):
@@ -223,7 +224,7 @@ def quota_out(found: Quota) -> QuotaOut:
     return QuotaOut.model_validate(found, from_attributes=True)
 
 
-@router.post("/experiments/{experiment_id}/online-scores", status_code=201, responses=BEFORE)
+@router.post("/experiments/{experiment_id}/online-scores", status_code=201, dependencies=SUBMITS, responses=BEFORE)
 def post_online_score(
     experiment_id: int,
     body: NewOnlineScore,
@@ -241,7 +242,7 @@ def post_online_score(
     return score_out(row)
 
 
-@router.post("/contests/{slug}/online-scores", status_code=201, responses=BEFORE)
+@router.post("/contests/{slug}/online-scores", status_code=201, dependencies=SUBMITS, responses=BEFORE)
 def post_score_of(
     slug: str, body: NewScoreOf, session: SessionDep, response: Response, who: Member, idempotency_key: Key = None
 ) -> ScoreOut:
@@ -255,7 +256,7 @@ def post_score_of(
     return score_out(row)
 
 
-@router.post("/contests/{slug}/online-scores/csv", status_code=201)
+@router.post("/contests/{slug}/online-scores/csv", status_code=201, dependencies=SUBMITS)
 def import_csv(slug: str, session: SessionDep, who: Member, file: Annotated[UploadFile, File()]) -> ImportedOut:
     """Many scores at once, all or none: columns value, experiment or sha256, and if wanted board, time, note. 422 names
     each bad line and its value; a second time adds nothing."""
@@ -335,7 +336,7 @@ def _earlier(item: checking.Earlier) -> EarlierOut:
     )
 
 
-@router.post("/experiments/{experiment_id}/submissions", status_code=201)
+@router.post("/experiments/{experiment_id}/submissions", status_code=201, dependencies=SUBMITS)
 def make_submission(
     experiment_id: int, body: NewSubmission, session: SessionDep, storage: StorageDep, who: Member
 ) -> SubmissionOut:
@@ -362,7 +363,7 @@ def read_submission(submission_id: int, session: SessionDep) -> SubmissionOut:
     return submission_out(contest, overview.one(session, row, quota.today(session, contest)))
 
 
-@router.post("/submissions/{submission_id}/send")
+@router.post("/submissions/{submission_id}/send", dependencies=SUBMITS)
 def send_submission(
     submission_id: int, body: SendSubmission, session: SessionDep, storage: StorageDep, who: Member
 ) -> SubmissionOut:
@@ -374,7 +375,7 @@ def send_submission(
     return submission_out(contest, overview.one(session, row, quota.today(session, contest)))
 
 
-@router.post("/submissions/{submission_id}/withdraw")
+@router.post("/submissions/{submission_id}/withdraw", dependencies=SUBMITS)
 def withdraw_submission(submission_id: int, body: Withdrawal, session: SessionDep, who: Member) -> SubmissionOut:
     """Give a plan up, or say that the contest did not take the file: either way it uses no place."""
     row = sending.withdraw(session, queries.submission(session, submission_id), body.why, who.name)

@@ -17,7 +17,7 @@ from app.experiments.models import Experiment
 from app.experiments.pages import CHARTS, page_of
 from app.language import gettext as _
 from app.language import ngettext
-from app.security import Actor, member
+from app.security import Actor, member, needs
 from app.storage import Storage
 from app.submissions import (
     checking,
@@ -46,6 +46,7 @@ from ml.contract.scores import METRICS, Metric
 router = APIRouter(dependencies=[Depends(member)])
 Member = Annotated[Actor, Depends(member)]
 Text = Annotated[str, Form(max_length=2000)]
+SUBMITS = [Depends(needs("submit"))]
 SHOWN = 500
 
 
@@ -189,7 +190,7 @@ def change_quota(
     return RedirectResponse(f"/contests/{slug}/submissions", 303)
 
 
-@router.post("/contests/{slug}/submissions/csv")
+@router.post("/contests/{slug}/submissions/csv", dependencies=SUBMITS)
 def import_csv(request: Request, slug: str, who: Member, file: Annotated[UploadFile, File()]) -> Response:
     """Many scores at once, all or none; what is wrong with a file is told line by line."""
     database, storage = request.app.state.database, request.app.state.storage
@@ -250,7 +251,7 @@ def _check_page(
     )
 
 
-@router.post("/experiments/{experiment_id}/submissions")
+@router.post("/experiments/{experiment_id}/submissions", dependencies=SUBMITS)
 def make(
     request: Request,
     experiment_id: int,
@@ -276,7 +277,7 @@ def make(
     return RedirectResponse(f"/experiments/{experiment_id}#online", 303)
 
 
-@router.post("/submissions/{submission_id}/send")
+@router.post("/submissions/{submission_id}/send", dependencies=SUBMITS)
 def send(
     request: Request,
     submission_id: int,
@@ -296,7 +297,7 @@ def send(
     return RedirectResponse(f"/experiments/{row.experiment_id}#online", 303)
 
 
-@router.post("/submissions/{submission_id}/withdraw")
+@router.post("/submissions/{submission_id}/withdraw", dependencies=SUBMITS)
 def withdraw(submission_id: int, session: SessionDep, who: Member, why: Text = "") -> Response:
     """A plan is given up, or the contest did not take the file."""
     row = sending.withdraw(session, queries.submission(session, submission_id), why, who.name)
@@ -318,7 +319,7 @@ def _not_done(
     return page(request, "submissions/check.html", context, error.status)
 
 
-@router.post("/experiments/{experiment_id}/online-scores")
+@router.post("/experiments/{experiment_id}/online-scores", dependencies=SUBMITS)
 def post_score(
     request: Request,
     experiment_id: int,

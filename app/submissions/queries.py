@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.accounts import access
 from app.contests.models import Contest
 from app.errors import NotFound
 from app.experiments.models import Experiment, RemovedExperiment, Score
@@ -28,9 +29,9 @@ def lock_experiment(session: Session, experiment: Experiment) -> None:
 
 
 def submission(session: Session, submission_id: int) -> Submission:
-    """The submission of this id. Raises NotFound."""
+    """The submission of this id. Raises NotFound, and Forbidden as access.lets does."""
     found = session.get(Submission, submission_id)
-    if found is None:
+    if found is None or not access.lets(found.contest_id):
         raise NotFound(_("there is no submission %(id)s", id=submission_id))
     return found
 

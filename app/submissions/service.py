@@ -11,7 +11,7 @@ from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
 from app.errors import Conflict, FieldError, Refused
-from app.experiments import queries
+from app.experiments import bests, queries
 from app.experiments import service as experiments
 from app.experiments.models import Experiment, Score
 from app.language import gettext as _
@@ -103,6 +103,8 @@ def post_online_score(
         corrects_id=old.id if old else None,
         created_at=clock(session),
     )
+    if score.source != "import":  # a table of before tells no news
+        bests.tell(session, experiment, "online", contest.metric, score.value)
     session.add(row)
     if old is not None:
         _take_back(session, old, row, experiment)

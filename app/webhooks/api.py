@@ -1,4 +1,4 @@
-"""REST of webhooks: list, add, switch, try, delete, and what was sent."""
+"""REST of webhooks, for owners: list, add, switch, try, delete, and what was sent."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.contests import queries as contest_queries
-from app.security import Actor, member
+from app.security import Actor, needs
 from app.settings import Settings
 from app.web import SessionDep
 from app.webhooks import queries, service
 from app.webhooks.addresses import MOST_URL
 from app.webhooks.models import Webhook, WebhookDelivery
 
-router = APIRouter(prefix="/api/v1/contests/{slug}/webhooks", tags=["webhooks"], dependencies=[Depends(member)])
+router = APIRouter(prefix="/api/v1/contests/{slug}/webhooks", tags=["webhooks"], dependencies=[Depends(needs("admin"))])
 Id = Annotated[int, Path(ge=1, lt=1 << 63)]
 SHOWN = 50
 
@@ -98,9 +98,9 @@ def checked(request: Request, slug: str, body: NewWebhook) -> NewWebhook:
 
 @router.get("")
 def read_webhooks(slug: str, session: SessionDep) -> list[WebhookOut]:
-    """Those of the contest, and those of every contest."""
+    """Those of the contest; for an owner of all, those of every contest, too."""
     contest = contest_queries.contest(session, slug)
-    return [webhook_out(hook) for hook in queries.webhooks(session, contest.id)]
+    return [webhook_out(hook) for hook in queries.shown(session, contest.id)]
 
 
 @router.post("", status_code=201)
@@ -108,7 +108,7 @@ def add_webhook(
     slug: str,
     body: Annotated[NewWebhook, Depends(checked)],
     session: SessionDep,
-    who: Annotated[Actor, Depends(member)],
+    who: Annotated[Actor, Depends(needs("admin"))],
 ) -> MadeOut:
     """Add one. The answer holds its secret, which is not shown again."""
     contest = contest_queries.contest(session, slug)
@@ -131,7 +131,9 @@ def delete_webhook(slug: str, webhook_id: Id, session: SessionDep) -> None:
 
 
 @router.post("/{webhook_id}/test", status_code=202)
-def test_webhook(slug: str, webhook_id: Id, session: SessionDep, who: Annotated[Actor, Depends(member)]) -> DeliveryOut:
+def test_webhook(
+    slug: str, webhook_id: Id, session: SessionDep, who: Annotated[Actor, Depends(needs("admin"))]
+) -> DeliveryOut:
     """Have a message of the event `test` sent."""
     contest = contest_queries.contest(session, slug)
     hook = queries.webhook(session, contest.id, webhook_id)

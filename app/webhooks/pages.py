@@ -1,4 +1,4 @@
-"""HTML: a contest's webhooks, what was sent to them, and what is done to them."""
+"""HTML, for owners: a contest's webhooks, what was sent to them, and what is done to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.errors import AppError, Refused
 from app.language import gettext as _
-from app.security import Actor, member
+from app.security import Actor, needs
 from app.settings import Settings
 from app.web import SessionDep, page
 from app.webhooks import outbox, queries, service
 from app.webhooks.models import Webhook, WebhookDelivery
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(dependencies=[Depends(needs("admin"))])
 SHOWN = 10
 
 
@@ -45,16 +45,14 @@ class WebhooksPage:
 
 
 def _page(request: Request, session: Session, contest: Contest, status: int = 200, **more: object) -> Response:
-    hooks = [
-        HookView(hook, queries.deliveries(session, hook.id, SHOWN)) for hook in queries.webhooks(session, contest.id)
-    ]
+    hooks = [HookView(hook, queries.deliveries(session, hook.id, SHOWN)) for hook in queries.shown(session, contest.id)]
     context = WebhooksPage(contest, hooks, dict(outbox.EVENTS), **more)  # type: ignore[arg-type]  # fields of it
     return page(request, "webhooks/page.html", context, status)
 
 
 @router.get("/contests/{slug}/webhooks")
 def show(request: Request, slug: str, session: SessionDep) -> Response:
-    """Those of the contest, and those of every contest."""
+    """Those of the contest; for an owner of all, those of every contest, too."""
     return _page(request, session, contest_queries.contest(session, slug))
 
 
@@ -63,7 +61,7 @@ def add(
     request: Request,
     slug: str,
     session: SessionDep,
-    who: Annotated[Actor, Depends(member)],
+    who: Annotated[Actor, Depends(needs("admin"))],
     url: Annotated[str, Form()] = "",
     events: Annotated[list[str] | None, Form()] = None,
     every_contest: Annotated[bool, Form()] = False,
@@ -85,7 +83,7 @@ def act(
     slug: str,
     webhook_id: int,
     session: SessionDep,
-    who: Annotated[Actor, Depends(member)],
+    who: Annotated[Actor, Depends(needs("admin"))],
     action: Annotated[str, Form()] = "",
 ) -> Response:
     """Try it, switch it off or on, delete it."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.accounts import access
 from app.errors import NotFound
 from app.language import gettext as _
 from app.webhooks.models import Webhook, WebhookDelivery
@@ -17,10 +18,19 @@ def webhooks(session: Session, contest_id: int) -> Sequence[Webhook]:
     return session.scalars(select(Webhook).where(mine).order_by(Webhook.id)).all()
 
 
+def shown(session: Session, contest_id: int) -> Sequence[Webhook]:
+    """Those of them that are there for who asks: those of every contest are told of the others, too."""
+    return [item for item in webhooks(session, contest_id) if _is_shown(item)]
+
+
+def _is_shown(hook: Webhook) -> bool:
+    return hook.contest_id is not None or access.everywhere()
+
+
 def webhook(session: Session, contest_id: int, webhook_id: int) -> Webhook:
-    """One of them. Raises NotFound."""
+    """One of these. Raises NotFound."""
     found = session.get(Webhook, webhook_id)
-    if found is None or found.contest_id not in {contest_id, None}:
+    if found is None or found.contest_id not in {contest_id, None} or not _is_shown(found):
         raise NotFound(_("this contest has no webhook %(id)s", id=webhook_id))
     return found
 

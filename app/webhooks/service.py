@@ -4,9 +4,10 @@ from collections.abc import Collection
 
 from sqlalchemy.orm import Session
 
+from app.accounts import access
 from app.contests.models import Contest
 from app.db import clock
-from app.errors import Conflict, FieldError, Refused
+from app.errors import Conflict, FieldError, Forbidden, Refused
 from app.language import gettext as _
 from app.webhooks import outbox, queries
 from app.webhooks.addresses import NotAllowed, place_of
@@ -37,7 +38,9 @@ def add(
     session: Session, contest: Contest, url: str, events: Collection[str], who: str, *, every_contest: bool
 ) -> Webhook:
     """A new one, checked before. Its secret is shown once. Raises Conflict for the same address twice, or one too
-    many."""
+    many; Forbidden where it would be told of contests that who asks does not own."""
+    if every_contest and not access.everywhere():
+        raise Forbidden(_("a webhook of every contest is added by an owner of all: add one of this contest alone"))
     standing = queries.webhooks(session, contest.id)
     if len(standing) >= MOST_WEBHOOKS:
         raise Conflict(_("a contest has at most %(most)s webhooks: delete one first", most=MOST_WEBHOOKS))

@@ -72,3 +72,40 @@ def test_what_runs_waited_for_survives_the_change_of_tables(database_url: str) -
         schema.downgrade(database.write_engine, "20261123_first_tables")
     assert len(read("SELECT * FROM run_needs")) == 1  # refused as a whole
     database.dispose()
+
+
+def test_accounts_get_roles_and_tokens_scopes(database_url: str) -> None:
+    """The first member becomes the owner, tokens keep what they could do; back down nobody can do more than before."""
+    database = Database(database_url)
+    schema.upgrade(database.write_engine, "20261126_data_facts")
+    now = "'2026-01-01 00:00:00'"
+    rows = [
+        *(
+            f"INSERT INTO members (id, name, password_hash, created_at) VALUES ({number}, 'm{number}', 'x', {now})"
+            for number in (3, 2)
+        ),
+        "INSERT INTO tokens (id, name, digest, scope, created_at) "
+        f"VALUES (1, 't', '1', 'member', {now}), (2, 't', '2', 'worker', {now})",
+    ]
+
+    def read(query: str) -> list[tuple[object, ...]]:
+        with database.read_engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+    with database.write_engine.begin() as connection:
+        for row in rows:
+            connection.exec_driver_sql(row)
+    schema.upgrade(database.write_engine)
+    assert read("SELECT id, role FROM members ORDER BY id") == [(2, "owner"), (3, "member")]
+    assert read("SELECT id, scopes FROM tokens ORDER BY id") == [(1, "read submit run"), (2, "worker")]
+    with database.write_engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO tokens (id, name, digest, scopes, created_at) "
+            f"VALUES (3, 'narrow', '3', 'read', {now}), (4, 'admin', '4', 'admin', {now})"
+        )
+    schema.downgrade(database.write_engine, "20261126_data_facts")
+    found = read("SELECT id, scope, revoked_at IS NULL FROM tokens ORDER BY id")
+    assert [(number, scope, bool(live)) for number, scope, live in found] == [
+        *((1, "member", True), (2, "worker", True), (3, "member", False), (4, "member", False))
+    ]
+    database.dispose()

@@ -39,7 +39,7 @@ def knows(token: str, member: str = "ada") -> tuple[bool, bool]:
     database = Database(load().database)
     with database.reading() as session:
         row = queries.live_token(session, service.digest(token))
-        found = (row is not None and row.scope == "worker", queries.member_by_name(session, member) is not None)
+        found = (row is not None and row.scopes == "worker", queries.member_by_name(session, member) is not None)
     database.dispose()
     return found
 

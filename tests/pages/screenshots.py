@@ -45,6 +45,10 @@ PAGES = {
     "search": "/search?q=first",
     "keyboard": "/keyboard",
     "sign-in": "/sign-in",
+    "account": "/account",
+    "members": "/members",
+    "contest-members": "/contests/oppo/members",
+    "audit-log": "/audit",
     "not-found": "/no-such-page",
 }
 

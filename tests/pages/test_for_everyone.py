@@ -60,6 +60,10 @@ PAGES = (
     "/search?q=ended",
     "/keyboard",
     "/sign-in",
+    "/account",
+    "/members",
+    "/contests/oppo/members",
+    "/audit",
     "/no-such-page",
 )
 

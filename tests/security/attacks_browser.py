@@ -140,7 +140,7 @@ def forwarded_for(house: House) -> None:
 
 @attack("proxy: through a proxy on our machine to what is open to its user")
 def behind_a_proxy(house: House) -> None:
-    refused(house.local.get("/api/v1/contests", headers={"X-Forwarded-For": "203.0.113.9"}), 401)
+    refused(house.local.get("/api/v1/contests", headers={"X-Forwarded-For": "203.0.113.9"}), 403)
 
 
 @attack("open redirect: by the Referer of a preference")

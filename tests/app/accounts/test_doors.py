@@ -98,7 +98,7 @@ def test_loopback_is_open_to_its_user_alone(tmp_path: Path) -> None:
     app = create_app(prepared(tmp_path))
     with visitor(app, ip="127.0.0.1", host="127.0.0.1:8000") as local:
         assert local.get("/api/v1/contests").status_code == 200
-        assert local.get("/api/v1/contests", headers={"X-Forwarded-For": "1.2.3.4"}).status_code == 401
+        assert local.get("/api/v1/contests", headers={"X-Forwarded-For": "1.2.3.4"}).status_code == 403
         rebound = local.get("/api/v1/contests", headers={"Host": "evil.example"})
         assert rebound.status_code == 403
         assert "PAIRBOARD_ALLOWED_HOSTS" in rebound.json()["error"]["message"]
@@ -121,3 +121,46 @@ def test_members_are_checked(tmp_path: Path) -> None:
         with pytest.raises(Refused, match="at least 10 characters"):
             accounts.add_member(session, "bob", "short")
     database.dispose()
+
+
+def test_behind_a_proxy_loopback_is_no_longer_open(tmp_path: Path) -> None:
+    """Until there is a secret and an owner it says how; then people sign in, and programs have tokens."""
+    app = create_app(prepared(tmp_path))
+    proxied = {"X-Forwarded-For": "1.2.3.4"}
+    with visitor(app, ip="127.0.0.1", host="127.0.0.1:8000") as local:
+        for path in ("/", "/api/v1/contests"):
+            refused = local.get(path, headers=proxied)
+            assert refused.status_code == 403
+            assert "PAIRBOARD_SECRET=$(openssl rand -hex 32); pairboard user add NAME" in refused.text
+        assert "pairboard user add NAME" in local.get("/sign-in", headers=proxied).text
+        assert "nobody has to sign in" in local.get("/").text, "the banner"
+    app.state.database.dispose()
+    settings = prepared(tmp_path, secret=SECRET)
+    add_member(settings)
+    app = create_app(settings)
+    with visitor(app, ip="127.0.0.1", host="127.0.0.1:8000") as local:
+        assert local.get("/api/v1/contests", headers=proxied).status_code == 401
+        form = {"name": "ada", "password": "correct horse battery"}
+        assert local.post("/sign-in", data=form, headers=proxied).status_code == 303
+        page = local.get("/", headers=proxied)
+        assert page.status_code == 200
+        assert "nobody has to sign in" not in page.text
+    app.state.database.dispose()
+
+
+def test_only_a_trusted_proxy_says_for_whom_it_asks(tmp_path: Path) -> None:
+    settings = prepared(tmp_path, host="0.0.0.0", secret=SECRET, trusted_proxies="10.0.0.1, 10.0.0.2")
+    add_member(settings)
+    app = create_app(settings)
+    form = {"name": "ada", "password": "correct horse battery"}
+    told = {"X-Forwarded-For": "6.6.6.6, 192.0.2.7, 10.0.0.2", "X-Forwarded-Proto": "https"}
+    cookies = []
+    for ip in ("10.0.0.1", "10.0.0.9"):
+        answer = visitor(app, ip=ip).post("/sign-in", data=form, headers=told)
+        cookies += [value for value in answer.headers.get_list("set-cookie") if value.startswith("pairboard_session")]
+    assert ["Secure" in cookie for cookie in cookies] == [True, False]
+    client = visitor(app)
+    client.post("/sign-in", data=form)
+    found = [entry["address"] for entry in client.get("/api/v1/audit").json()["entries"]]
+    assert found == ["10.0.0.9", "10.0.0.9", "192.0.2.7"]
+    app.state.database.dispose()

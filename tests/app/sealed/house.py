@@ -35,12 +35,12 @@ def file_of(values: Any) -> bytes:
     return "".join(f"{value!r}\n" for value in np.asarray(values).tolist()).encode()
 
 
-def headers_of(client: TestClient, name: str, scope: str = "member") -> dict[str, str]:
+def headers_of(client: TestClient, name: str, *scopes: str) -> dict[str, str]:
     """Of a token of that name."""
     from app.accounts import service as accounts
 
     with client.app.state.database.writing() as session:  # type: ignore[attr-defined]
-        token = accounts.issue_token(session, name, scope)  # type: ignore[arg-type]
+        token = accounts.issue_token(session, name, *(scopes or ("member",)))
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -54,7 +54,7 @@ class House:
 
     def make(self, **terms: Any) -> dict[str, Any]:
         contest_over_http(self.client, ROWS)
-        self.owner = headers_of(self.client, "owner")
+        self.owner = headers_of(self.client, "owner", "member", "admin")
         return self.seal(**terms)
 
     def seal(self, answers: bytes | None = None, **terms: Any) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def fills_of(settings: Settings) -> dict[str, list[str]]:
         "experiment_id": numbers,
         "run_id": numbers,
         "webhook_id": numbers,
+        **dict.fromkeys(("member_id", "session_id", "token_id", "invitation_id"), numbers),
         "submission_id": numbers,
         "file_id": numbers,
         "number": numbers,

@@ -11,6 +11,8 @@ import pytest
 from fastapi import FastAPI
 from sklearn import metrics
 
+from app.accounts import service as accounts
+from app.accounts import tokens
 from app.errors import AppError
 from app.sealed import answers
 from app.sealed.scoring import SHOWN_DECIMALS, score
@@ -139,6 +141,20 @@ def test_the_day_is_used_up_and_by_one_member_alone(house: House) -> None:
     assert (history["total"], house.history(ann, everyone=True)["total"]) == (3, 4)
 
 
+def test_a_second_token_of_a_member_sends_no_further_files(house: House) -> None:
+    house.make(uploads_a_day=1)
+    with house.client.app.state.database.writing() as session:  # type: ignore[attr-defined]
+        accounts.add_member(session, "the first", "correct horse battery")
+        eve = accounts.add_member(session, "eve", "correct horse battery").id
+        made = [tokens.issue(session, tokens.Wanted(f"t{n}", ("submit",), member_id=eve))[1] for n in (1, 2)]
+    first, second = ({"Authorization": f"Bearer {token}"} for token in made)
+    assert house.send(file_of(predictions(1)), first).status_code == 201
+    over = house.send(file_of(predictions(2)), second)
+    assert over.status_code == 429
+    assert "eve has sent all 1 files of today" in over.json()["error"]["message"]
+    assert 0 < int(over.headers["Retry-After"]) <= 25 * 3600
+
+
 def test_a_refused_file_and_the_same_file_use_nothing_up(house: House) -> None:
     house.make(uploads_a_day=1)
     ann = headers_of(house.client, "ann")
@@ -187,13 +203,15 @@ def test_early_open_late_and_revealed(house: House) -> None:
 
 def test_only_the_owner_changes_it_and_answers_that_scored_stay(house: House) -> None:
     house.make()
-    ann = headers_of(house.client, "ann")
+    ann, other = headers_of(house.client, "ann"), headers_of(house.client, "other owner", "member", "admin")
     for method, path in (("PATCH", URL), ("DELETE", URL), ("POST", f"{URL}/reveal")):
-        answer = house.client.request(method, path, json={} if method == "PATCH" else None, headers=ann)
-        assert answer.status_code == 403, (method, path)
-        assert "owner sealed these answers" in answer.json()["error"]["message"]
-    again = house.client.post(URL, files={"answers": ("a", answers_text())}, headers=ann)
-    assert again.status_code == 409
+        for who, message in ((ann, "this needs a token for admin"), (other, "owner sealed these answers")):
+            answer = house.client.request(method, path, json={} if method == "PATCH" else None, headers=who)
+            assert answer.status_code == 403, (method, path)
+            assert message in answer.json()["error"]["message"]
+    for who, status in ((ann, 403), (other, 409)):
+        again = house.client.post(URL, files={"answers": ("a", answers_text())}, headers=who)
+        assert again.status_code == status
     house.send(file_of(predictions(1)), ann)
     kept = house.client.delete(URL, headers=house.owner)
     assert kept.status_code == 409
