@@ -125,8 +125,8 @@ def migrated_postgres() -> Iterator[str]:
 def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database of each kind, of the test alone."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "test.db")
-        yield f"sqlite:///{tmp_path / 'test.db'}"
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "migrated.db")
+        yield f"sqlite:///{tmp_path / 'migrated.db'}"
         return
     url = new_postgres(request.getfixturevalue("migrated_postgres"))
     yield url

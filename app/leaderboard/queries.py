@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, extract, func, literal, select
+from sqlalchemy import ColumnElement, Select, case, exists, extract, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
@@ -179,7 +179,8 @@ def table(
     if "status" in needed:
         unfinished = _unfinished().subquery()
         query = query.outerjoin(unfinished, unfinished.c.experiment_id == Experiment.id)
-        columns["status"] = func.coalesce(unfinished.c.status, "finished")
+        ended = or_(Experiment.origin == "external", exists().where(ExperimentRun.experiment_id == Experiment.id))
+        columns["status"] = func.coalesce(unfinished.c.status, case((ended, "finished"), else_="queued"))
     if ids is not None:
         query = query.where(Experiment.id.in_(ids))
     elif archived:

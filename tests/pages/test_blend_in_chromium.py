@@ -70,9 +70,9 @@ def test_tick_blend_and_one_click(page: Page) -> None:
     page.wait_for_url("**/experiments/*")
     expect(page.locator("main")).to_contain_text("greedy: bert, n-gram masks")
     page.goto(f"/contests/{slug}")
-    expect(page.locator("tbody tr")).to_have_count(len(NAMES) + 1)
-    expect(page.locator("tbody tr").first).to_contain_text("greedy: bert, n-gram masks")
-    expect(page.locator("tbody tr").first).to_contain_text("queued")
+    expect(page.locator(".board tbody tr")).to_have_count(len(NAMES) + 1)
+    expect(page.locator(".board tbody tr").first).to_contain_text("greedy: bert, n-gram masks")
+    expect(page.locator(".board tbody tr").first).to_contain_text("queued")
 
     # the page knows that there is a row of it
     page.go_back()

@@ -61,7 +61,7 @@ def test_a_board(page: Page, line: SetUp) -> None:
     slug = f"board-{width}"
     contest(line, slug)
     page.goto(f"/contests/{slug}")
-    rows = page.locator("tbody tr")
+    rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(3)
 
     # a filter under a head is a term of the search, in the address
@@ -143,7 +143,7 @@ def test_the_head_stays_in_sight(page: Page, line: SetUp, tmp_path: Path) -> Non
     source.write_text(table)
     line.cli("import-table", str(source), "--contest", slug)
     page.goto(f"/contests/{slug}")
-    expect(page.locator("tbody tr")).to_have_count(60)
+    expect(page.locator(".board tbody tr")).to_have_count(60)
     head = page.locator("thead")
     if width > 640:
         before = (head.bounding_box() or {})["y"]

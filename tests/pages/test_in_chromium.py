@@ -109,7 +109,7 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody td.num")).to_have_count(4)
     assert "sort=-online%2C-valid" in page.url
-    page.locator("tbody tr").hover()
+    page.locator(".board tbody tr").hover()
     page.get_by_role("link", name="compare with this").click()
     expect(page.locator("tbody .chip").last).to_have_text("baseline")
     fits(page, "board-searched")

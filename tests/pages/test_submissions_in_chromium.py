@@ -144,8 +144,8 @@ def test_plan_send_score_and_correct(chromium: str, line: SetUp, size: str, scri
         ]
         assert found[1]["corrects_id"] == found[0]["id"]
         page.goto("/contests/oppo")
-        expect(page.locator("tbody tr").first).to_contain_text("0.78")
-        expect(page.locator("tbody tr").first).to_contain_text("board A")
+        expect(page.locator(".board tbody tr").first).to_contain_text("0.78")
+        expect(page.locator(".board tbody tr").first).to_contain_text("board A")
         fits(page, "board-with-boards")
 
 

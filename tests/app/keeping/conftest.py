@@ -56,3 +56,13 @@ def empty(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
     yield Settings(data_dir=tmp_path / "second", database_url=url, sweep_seconds=600)  # type: ignore[arg-type]
     if postgres:
         drop_postgres(url)
+
+
+@pytest.fixture
+def older_url(settings: Settings, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, of the same kind."""
+    postgres = settings.database.startswith("postgres")
+    url = new_postgres() if postgres else f"sqlite:///{tmp_path / 'older.db'}"
+    yield url
+    if postgres:
+        drop_postgres(url)

@@ -167,8 +167,8 @@ def test_a_newer_backup_is_refused(house: House, empty: Settings) -> None:
     assert nothing_in(empty)
 
 
-def test_an_older_backup_is_migrated(database_url: str, tmp_path: Path, empty: Settings) -> None:
-    database = Database(database_url)
+def test_an_older_backup_is_migrated(older_url: str, tmp_path: Path, empty: Settings) -> None:
+    database = Database(older_url)
     schema.upgrade(database.write_engine, "20261123_run_needs")
     with database.write_engine.begin() as connection:
         connection.exec_driver_sql(
@@ -176,7 +176,7 @@ def test_an_older_backup_is_migrated(database_url: str, tmp_path: Path, empty: S
             "VALUES (1, 'old', 'old', 'roc_auc', '', '2026-01-01 00:00:00')"
         )
     database.dispose()
-    old = Settings(data_dir=tmp_path / "data", database_url=database_url)  # type: ignore[arg-type]
+    old = Settings(data_dir=tmp_path / "data", database_url=older_url)  # type: ignore[arg-type]
     made = backup.make(old, storage_of(old), tmp_path / "backups")
     assert made.manifest.revision == "20261123_run_needs"
     restore.restore(empty, storage_of(empty), made.folder, force=False)

@@ -174,7 +174,7 @@ def scored(client: TestClient) -> None:
         for number, value in ((1, 0.8), (2, 0.83)):
             for split, shift in (("train", 0.1), ("valid", 0.0), ("online", -0.05)):
                 row = {"experiment_id": number, "split": split, "metric": "roc_auc", "source": "run"}
-                session.add(Score(**row, value=value + shift, created_at=clock(session)))
+                experiments.add_score(session, Score(**row, value=value + shift, created_at=clock(session)))
 
 
 def test_page_rows_downloads_and_rest_show_one_view(client: TestClient) -> None:
@@ -228,7 +228,7 @@ def test_rows_by_a_field_of_their_config(client: TestClient) -> None:
         import_table(session, "oppo", "| experiment | valid |\n|-|-|\n| elsewhere | 0.5 |\n")
         for number, value in ((1, 0.8), (2, 0.83), (3, 0.7)):
             row = {"experiment_id": number, "split": "valid", "metric": "roc_auc", "source": "run"}
-            session.add(Score(**row, value=value, created_at=clock(session)))
+            experiments.add_score(session, Score(**row, value=value, created_at=clock(session)))
 
     def groups(field: str, search: str = "") -> list[tuple[Any, ...]]:
         answer = client.get("/api/v1/contests/oppo/leaderboard/groups", params={"group": field, "search": search})
@@ -260,7 +260,7 @@ def test_the_deviation_of_folds_and_the_hours_order_the_table(client: TestClient
     with client.app.state.database.writing() as session:  # type: ignore[attr-defined]
         for number, members in ((1, [0.7, 0.8, 0.9]), (2, [0.79, 0.8, 0.81]), (3, [0.8])):
             row = {"experiment_id": number, "split": "valid", "metric": "roc_auc", "source": "run", "value": 0.8}
-            session.add(Score(**row, members=members, created_at=clock(session)))
+            experiments.add_score(session, Score(**row, members=members, created_at=clock(session)))
         begin = clock(session)
         for number, hours in ((1, 2), (2, 1), (4, 3)):
             attempt = Attempt(run_id=number, number=1, worker="w", boot_id="b", token_digest=str(number) * 64)
