@@ -115,7 +115,7 @@ def test_without_javascript(chromium: str, house: House) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_context(base_url=house.line.url, java_script_enabled=False).new_page()
         page.goto("/experiments/1")
-        expect(page.locator("button[data-copy]")).to_be_hidden()
+        expect(page.locator("button[data-copy]:visible")).to_have_count(0)
         expect(page.locator("#reproduce pre")).to_contain_text("python -m ml job.json out/")
         page.get_by_label("Search the log").fill("valueerror")
         page.get_by_role("button", name="Search").click()
