@@ -128,7 +128,7 @@ def test_both_know_a_session_that_one_began(line: SetUp) -> None:
         body = {"name": "ada", "password": "correct horse battery"}
         answer = httpx2.post(f"{line.url}/sign-in", data=body, headers=behind_proxy, timeout=20)
     assert answer.headers["location"] == "/"
-    cookies = {"pairboard": answer.cookies["pairboard"]}
+    cookies = {"pairboard_session": answer.cookies["pairboard_session"]}
     for idle in (first, second):
         with frozen(idle):
             found = httpx2.get(f"{line.url}/", headers=behind_proxy, cookies=cookies, timeout=20)

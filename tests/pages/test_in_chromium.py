@@ -82,7 +82,7 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
         timeout=60_000,
     )
     fits(page, "board-at-work")
-    expect(page.locator("tbody .chip")).to_have_text("finished", timeout=90_000)
+    expect(page.locator("tbody .chip").first).to_have_text("finished", timeout=90_000)
     assert page.evaluate("window.stillTheSame") is True
 
     page.get_by_role("link", name="first 一号").click()

@@ -93,7 +93,7 @@ def test_plan_send_score_and_correct(chromium: str, line: SetUp, size: str, scri
 
         page.goto("/experiments/2")
         page.get_by_role("link", name="Check before sending").click()
-        expect(page.get_by_role("region", name="Checks").locator("tbody tr")).to_have_count(8)
+        expect(page.get_by_role("region", name="Checks").locator("tbody tr")).to_have_count(9)
         expect(page.get_by_role("region", name="Checks")).to_contain_text("500 rows, as many as the test file has")
         expect(page.get_by_role("region", name="Histogram").locator("tbody tr")).to_have_count(20)
         expect(page.get_by_role("region", name="Likeness")).to_contain_text("0.86")
