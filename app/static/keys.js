@@ -3,7 +3,7 @@
 const OFF = "pairboard-keys-off";
 const dialog = document.getElementById("keys");
 const isOn = () => localStorage.getItem(OFF) === null;
-const rows = () => [...document.querySelectorAll("tbody tr:has(th a, td a)")];
+const rows = () => [...(document.querySelector(".board") ?? document).querySelectorAll("tbody tr:has(th a, td a)")];
 let current = null; // the row's link: a row itself is replaced while its run works
 
 const DOES = {
