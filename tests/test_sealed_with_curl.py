@@ -56,7 +56,11 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
 @pytest.fixture(scope="module")
 def owner(line: SetUp, tmp_path_factory: pytest.TempPathFactory) -> Curl:
     """Who sealed the answers to four rows."""
-    made = Curl(line, tmp_path_factory.mktemp("owner"), line.cli("token", "add", "owner").split()[-1])
+    made = Curl(
+        line,
+        tmp_path_factory.mktemp("owner"),
+        line.cli("token", "add", "owner", "--scope", "read,submit,run,admin").split()[-1],
+    )
     assert made.json("POST", "/api/v1/contests", {"name": "Our own", "slug": "oppo"})[0] == 201
     texts = {"train": pair_text(200), "test": "".join(f"{a}\t{b}\n" for a, b in SENTENCES)}
     for kind, text in texts.items():
