@@ -161,24 +161,24 @@ def test_what_is_pasted_works(chromium: str, line: SetUp, tmp_path: Path) -> Non
     with opened(chromium, line.url, SIZES["desktop"]) as page:
         page.goto("/experiments/2")
         page.get_by_text("The same by REST").click()
-        pasted = {
-            name: page.locator(f"#post-{name}").inner_text() for name in ("curl", "curl-name", "python", "command")
-        }
+        pasted = {name: page.locator(f"#post-{name}").inner_text() for name in ("curl", "python", "command")}
         page.goto("/contests/oppo/submissions")
         page.get_by_text("One score by REST").click()
-        by_hash = page.locator("#post-hash").inner_text()
-    assert pasted["curl"].count("\n") == pasted["curl-name"].count("\n") == 0
-    assert f"{line.url}/api/v1/experiments/2/online-scores" in pasted["curl"]
+        by_hash = page.locator("#post-curl").inner_text()
+    assert "\n" not in pasted["curl"]
+    assert f"{line.url}/api/v1/contests/oppo/online-scores" in pasted["curl"]
     first, again = (run(["bash", "-c", pasted["curl"]]) for _ in range(2))
     assert first == again
-    named, python = run(["bash", "-c", pasted["curl-name"]]), run([sys.executable, "-c", pasted["python"]])
-    assert [score["id"] for score in scores(line)] == [first["id"], named["id"], python["id"]]
+    python = run([sys.executable, "-c", pasted["python"]])
+    assert [score["id"] for score in scores(line)] == [first["id"], python["id"]]
     assert {score["value"] for score in scores(line)} == {0.8778}
     told = line.cli(*shlex.split(pasted["command"])[1:])
     assert NAME in told
-    (tmp_path / "submission.zip").write_bytes(line.http.get("/api/v1/runs/2/artifacts/test_predictions.tsv").content)
+    name = re.search(r"sha256sum (\S+) ", by_hash)
+    assert name is not None
+    (tmp_path / name[1]).write_bytes(line.http.get("/api/v1/experiments/2/submission-file").content)
     assert run(["bash", "-c", f"cd {tmp_path} && {by_hash}"])["submission_id"]
-    assert len(scores(line)) == 5
+    assert len(scores(line)) == 4
 
 
 def test_what_is_pasted_where_people_sign_in(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_what_is_pasted_where_people_sign_in(tmp_path: Path) -> None:
         pasted = dict(re.findall(r'<pre id="post-([\w-]+)" tabindex="0">(.*?)</pre>', html, re.DOTALL))
         import html as unescaping
 
-        for name in ("curl", "curl-name"):
-            assert run(["bash", "-c", unescaping.unescape(pasted[name])], PAIRBOARD_TOKEN=token)["made_by"] == "script"
+        curl = unescaping.unescape(pasted["curl"])
+        assert run(["bash", "-c", curl], PAIRBOARD_TOKEN=token)["made_by"] == "script"
         code = unescaping.unescape(pasted["python"])
         assert run([sys.executable, "-c", code], PAIRBOARD_TOKEN=token)["made_by"] == "script"
         assert httpx2.post(f"{line.url}/api/v1/experiments/1/online-scores", json={"value": 0.5}).status_code == 401
