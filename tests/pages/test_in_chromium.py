@@ -97,7 +97,7 @@ def test_a_new_user(page: Page, line: SetUp, tmp_path: Path) -> None:
         expect(cell).to_contain_text("0.")
     expect(cells.nth(2)).to_contain_text("0.8778")
     fits(page, "board")
-    page.get_by_role("link", name="online").first.click()
+    page.locator("a[data-sort=online]").click()
     assert "sort=-online" in page.url
     page.locator("a[data-sort=valid]").click(modifiers=["Shift"])
     page.wait_for_url("**sort=-online%2C-valid**")
