@@ -225,9 +225,3 @@ def _require_contest(request: Request) -> None:
         access_queries.require(session, request.path_params, unsafe=request.method not in _SAFE)
         if (number := access_queries.number_of(request.path_params.get("submission_id"))) is not None:
             submission_queries.submission(session, number)
-
-
-def session_of(request: Request) -> int | None:
-    """The session of this browser, if it is signed in."""
-    who: Actor | None = getattr(request.state, "actor", None)
-    return who.session_id if who else None

@@ -194,8 +194,3 @@ def memberships(session: Session, contest_id: int) -> list[tuple[Membership, Mem
 def private(session: Session, contest_id: int) -> PrivateContest | None:
     """The row that hides a contest from those who have no role in it."""
     return session.get(PrivateContest, contest_id)
-
-
-def private_ones(session: Session) -> set[int]:
-    """Contests that are hidden from those who have no role in them."""
-    return set(session.scalars(select(PrivateContest.contest_id)))
