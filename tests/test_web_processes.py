@@ -88,13 +88,15 @@ def of(pid: int, line: SetUp) -> float:
 def test_requests_of_both_are_one_sum_and_survive_a_kill(line: SetUp) -> None:
     first, second = serving(line)
     ask(line, 3)  # whoever takes them
+    # A request is counted when it has ended, which is a moment after its answer has come.
+    line.until(lambda: of(first, line) + of(second, line) == 3, "the first three to be counted")
     before = {pid: of(pid, line) for pid in (first, second)}
     with frozen(first):
         ask(line, 4)
+        line.until(lambda: of(second, line) - before[second] == 4, "the second to count its four")
     with frozen(second):
         ask(line, 6)
-    assert of(second, line) - before[second] == 4
-    assert of(first, line) - before[first] == 6
+        line.until(lambda: of(first, line) - before[first] == 6, "the first to count its six")
     assert told(line, "pairboard_request_seconds_count") == 13
     os.kill(second, signal.SIGKILL)
     line.until(lambda: len(serving(line)) == 2 and second not in serving(line), "a new process in its place")
@@ -104,7 +106,7 @@ def test_requests_of_both_are_one_sum_and_survive_a_kill(line: SetUp) -> None:
     line.until(lambda: "Child process" in line.logs(), "the log to tell")
     with frozen(first):
         ask(line, 2)
-    assert of(new, line) == 2
+        line.until(lambda: of(new, line) == 2, "the new one to count its two")
     assert told(line, "pairboard_request_seconds_count") == 15
 
 

@@ -16,7 +16,7 @@ import uuid
 import warnings
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 from celery import Celery
 from celery.platforms import SecurityWarning
@@ -26,6 +26,7 @@ from pythonjsonlogger.json import JsonFormatter
 from ml.contract import logs
 from ml.contract.lifeline import die_with_parent
 from worker import alive
+from worker.broker import FILES, FileTransport, transport_options
 from worker.client import Away, Client, Rejected, Stale
 from worker.settings import SettingsError, WorkerSettings, load
 from worker.tasks import Carrier
@@ -119,7 +120,8 @@ def make_celery(settings: WorkerSettings, carrier: Carrier) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=_transport_options(broker, settings.data_dir),
+        broker_transport=FileTransport if broker.startswith(FILES) else None,
+        broker_transport_options=transport_options(broker, settings.data_dir),
     )
 
     @celery.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
@@ -128,21 +130,6 @@ def make_celery(settings: WorkerSettings, carrier: Carrier) -> Celery:
         carrier.carry()
 
     return celery
-
-
-def _transport_options(broker: str, data_dir: Path) -> dict[str, Any]:
-    if not broker.startswith("filesystem"):
-        return {"socket_timeout": 30, "socket_connect_timeout": 5}
-    folder = (data_dir / "broker").resolve()
-    for name in ("messages", "control", "taken"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return {
-        "data_folder_in": str(folder / "messages"),
-        "data_folder_out": str(folder / "messages"),
-        "control_folder": str(folder / "control"),
-        "processed_folder": str(folder / "taken"),
-        "polling_interval": 0.2,
-    }
 
 
 def _report(settings: WorkerSettings, carrier: Carrier) -> None:
