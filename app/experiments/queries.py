@@ -63,9 +63,14 @@ def tags_of(session: Session, experiment_ids: Sequence[int]) -> dict[int, list[s
 
 def tags_in(session: Session, contest_id: int) -> Sequence[str]:
     """Every tag of the contest's rows, in order."""
-    of_contest = exists().where(Experiment.id == ExperimentTag.experiment_id, Experiment.contest_id == contest_id)
-    query = select(ExperimentTag.tag).where(of_contest)
-    return session.scalars(query.distinct().order_by(ExperimentTag.tag)).all()
+    # The few tags first, then for each the first of its rows that is of the contest: not every row of every tag.
+    tags = select(ExperimentTag.tag).distinct().subquery()
+    of_contest = exists().where(
+        ExperimentTag.tag == tags.c.tag,
+        Experiment.id == ExperimentTag.experiment_id,
+        Experiment.contest_id == contest_id,
+    )
+    return session.scalars(select(tags.c.tag).where(of_contest).order_by(tags.c.tag)).all()
 
 
 def field_texts(session: Session, experiment_id: int, names: Sequence[str]) -> dict[str, str]:

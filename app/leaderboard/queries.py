@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, extract, func, literal, or_, select
+from sqlalchemy import Column, ColumnElement, Select, case, exists, extract, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
@@ -126,13 +126,10 @@ def ranked(
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
     asked = terms(search)
-    away = Experiment.archived_at.is_not(None)
     thrown = select(func.count()).select_from(Trashed).where(Trashed.contest_id == contest.id).scalar_subquery()
-    of_contest = select(away, func.count(), thrown).where(Experiment.contest_id == contest.id).group_by(away)
-    counts, trashed = dict[bool, int](), 0
-    for key, count, trashed in session.execute(of_contest):
-        counts[bool(key)] = count - (trashed if key else 0)
-    everything = counts.get(archived, 0)
+    counts = select(func.count(), func.count(Experiment.archived_at), thrown).where(Experiment.contest_id == contest.id)
+    rows, away, trashed = session.execute(counts).one()
+    everything, elsewhere = (away - trashed, rows - away) if archived else (rows - away, away - trashed)
     keys = {part.strip().removeprefix("-") for part in (sort or "-id").split(",")}
     query, columns = table(contest, asked, archived=archived, ids=ids, also=keys)
     query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
@@ -140,8 +137,7 @@ def ranked(
     total = everything
     if asked:
         total = found[0][1] if found else _count(session, contest, asked, archived=archived, ids=ids, offset=offset)
-    rows = _rows(session, contest, [row[0] for row in found])
-    return Ranking(rows, total, everything, counts.get(not archived, 0), trashed)
+    return Ranking(_rows(session, contest, [row[0] for row in found]), total, everything, elsewhere, trashed)
 
 
 def _count(
@@ -226,13 +222,14 @@ def _rows(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     """These experiments with all that is shown of them, in this order."""
     found = session.execute(select(*_SHOWN_OF_EXPERIMENT).where(Experiment.id.in_(ids)))
     experiments = {item.id: item for item in found}
-    states = {state.experiment_id: state for state in session.execute(_unfinished(ids))}
-    with_runs = set(session.scalars(select(ExperimentRun.experiment_id).where(ExperimentRun.experiment_id.in_(ids))))
-    runs = _runs(session, [item for state in states.values() for item in state[2:] if item])
+    runs_of = _runs_of(session, ids)
+    unfinished = {number: state for number, mine in runs_of.items() if (state := _state(mine))}
+    runs = _runs(session, [run_id for state in unfinished.values() for run_id in state[1:] if run_id])
     scores = _scores(session, contest, ids)
     hours, tags = _hours(session, ids), experiment_queries.tags_of(session, ids)
     return [
-        _row(experiments[number], number in with_runs, states.get(number), runs, scores, hours, tags) for number in ids
+        _row(experiments[number], number in runs_of, unfinished.get(number), runs, scores, hours, tags)
+        for number in ids
     ]
 
 
@@ -275,9 +272,15 @@ def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElem
     order: list[ColumnElement[Any]] = []
     for part in (sort or "-id").split(","):
         column, descending = columns[part.strip().removeprefix("-")], part.strip().startswith("-")
-        order += [column.is_(None), column.desc() if descending else column.asc()]
+        if not _always_there(column):  # or an index in this order could not be read
+            order.append(column.is_(None))
+        order.append(column.desc() if descending else column.asc())
     first_falls = (sort or "-id").startswith("-")
     return [*order, Experiment.id.desc() if first_falls else Experiment.id.asc()]
+
+
+def _always_there(column: ColumnElement[Any]) -> bool:
+    return isinstance(column, Column) and not column.nullable
 
 
 def _seconds() -> Select[Any]:
@@ -288,32 +291,44 @@ def _seconds() -> Select[Any]:
     return query.group_by(ExperimentRun.experiment_id)
 
 
-def _unfinished(ids: list[int] | None = None) -> Select[Any]:
-    """Of experiments with a run that has not finished: the worst that happened, else what goes on. Few have one."""
+#: what an experiment is called whose runs have not all finished: the worst that happened, else what goes on
+_WORST_FIRST = ("failed", "cancelled", "running", "queued")
 
-    def any_of(status: str) -> ColumnElement[int]:
-        return func.max(case((Run.status == status, 1), else_=0))
 
-    status = case(
-        (any_of("failed") == 1, literal("failed")),
-        (any_of("cancelled") == 1, literal("cancelled")),
-        (any_of("running") == 1, literal("running")),
-        else_=literal("queued"),
-    )
-    # + 0: SQLite does not know that few of all runs are unfinished, and would look each run of each experiment up
-    run_id = Run.id + 0 if ids is None else Run.id
+def _unfinished() -> Select[Any]:
+    """The state of every experiment with a run that has not finished. Few have one."""
+    happened = [(func.max(case((Run.status == status, 1), else_=0)) == 1, literal(status)) for status in _WORST_FIRST]
     query = (
-        select(
-            ExperimentRun.experiment_id,
-            status.label("status"),
-            func.max(case((Run.status == "running", Run.id))).label("running_id"),
-            func.min(case((Run.status != "running", Run.id))).label("ended_badly_id"),
-        )
-        .join(Run, run_id == ExperimentRun.run_id)
-        .where(Run.status.in_(("failed", "cancelled", "running", "queued")))
-        .group_by(ExperimentRun.experiment_id)
+        select(ExperimentRun.experiment_id, case(*happened).label("status"))
+        # + 0: SQLite does not know that few of all runs are unfinished, and would look each run of each experiment up
+        .join(Run, Run.id + 0 == ExperimentRun.run_id)
+        .where(Run.status.in_(_WORST_FIRST))
     )
-    return query if ids is None else query.where(ExperimentRun.experiment_id.in_(ids))
+    return query.group_by(ExperimentRun.experiment_id)
+
+
+#: the state of an experiment, its run that goes on, and the first other one that has not finished
+State = tuple[str, int | None, int | None]
+
+
+def _runs_of(session: Session, ids: list[int]) -> dict[int, dict[int, str]]:
+    """By experiment: the status of each of its runs."""
+    query = select(ExperimentRun.experiment_id, Run.id, Run.status).join(Run, Run.id == ExperimentRun.run_id)
+    found: dict[int, dict[int, str]] = {}
+    for number, run_id, status in session.execute(query.where(ExperimentRun.experiment_id.in_(ids))):
+        found.setdefault(number, {})[run_id] = status
+    return found
+
+
+def _state(runs: dict[int, str]) -> State | None:
+    """As `_unfinished` has it; none if all have finished."""
+    happened = set(runs.values())
+    worst = next((status for status in _WORST_FIRST if status in happened), None)
+    if worst is None:
+        return None
+    running = max((run_id for run_id, status in runs.items() if status == "running"), default=None)
+    others = (run_id for run_id, status in runs.items() if status != "running" and status in _WORST_FIRST)
+    return worst, running, min(others, default=None)
 
 
 def _runs(session: Session, ids: list[int]) -> dict[int, Run]:
@@ -336,14 +351,19 @@ def _hours(session: Session, ids: list[int]) -> dict[int, float]:
 def _row(
     experiment: Any,
     has_runs: bool,
-    state: Any,
+    state: State | None,
     runs: dict[int, Run],
     scores: dict[tuple[int, str], Standing],
     hours: dict[int, float],
     tags: dict[int, list[str]],
 ) -> Row:
-    running = runs.get(state.running_id) if state else None
-    waiting = runs.get(state.ended_badly_id) if state else None
+    status, running_id, waiting_id = state or (
+        "finished" if has_runs or experiment.origin == "external" else "queued",
+        None,
+        None,
+    )
+    running = runs.get(running_id) if running_id else None
+    waiting = runs.get(waiting_id) if waiting_id else None
     train, valid, online = (_shown(*scores.get((experiment.id, split), (None, 0, 0.0))) for split in SPLITS)
     return Row(
         id=experiment.id,
@@ -351,7 +371,7 @@ def _row(
         note=experiment.note,
         origin=experiment.origin,
         created_at=experiment.created_at,
-        status=state.status if state else "finished" if has_runs or experiment.origin == "external" else "queued",
+        status=status,
         progress=running.progress if running else None,
         reason=waiting.reason if waiting else "",
         cancelling=bool(running and running.cancel_requested),
