@@ -4,6 +4,7 @@ Called by cli (migrate, up) and by main (the web process refuses to run on an ol
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -43,6 +44,12 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def head() -> str | None:
     """The newest migration of this code."""
+    return _head_in(folder("migrations"))
+
+
+@cache
+def _head_in(_folder: Path) -> str | None:
+    """Once a process: every migration is compiled to find it."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import norm, rankdata
+import scipy  # scipy.stats takes a second to import: when it is first used
+from scipy.special import ndtri
 
 from app.significance.choosing import optimism
 from app.significance.delong import Aucs, Floats, aucs, difference, interval
@@ -75,7 +76,7 @@ def numbers(asked: Asked) -> Numbers:
     labels_N, members_MN, component_N = asked.labels_N, asked.probabilities_MN, asked.component_N
     members = len(members_MN)
     mixed, why = _mixed(asked)
-    ranks_MN = rankdata(members_MN, axis=1)
+    ranks_MN = scipy.stats.rankdata(members_MN, axis=1)
     without_MN = (ranks_MN.sum(axis=0) - ranks_MN) / (members - 1)
     found = aucs(
         labels_N, np.stack([*members_MN, *(item.column_N for item in mixed.values()), *without_MN]), component_N
@@ -138,7 +139,7 @@ def _with_interval(found: Aucs, place: int) -> tuple[float, float, float]:
 
 def _gap(found: Aucs, first: int, second: int) -> Gap:
     value, error, p = difference(found, first, second)
-    half = float(norm.isf(0.025)) * error
+    half = -float(ndtri(0.025)) * error
     return Gap(value, value - half, value + half, p)
 
 

@@ -4,8 +4,8 @@ Arrays in, numbers out, beside delong.py; called by noise.py.
 """
 
 import numpy as np
+import scipy  # scipy.stats takes a second to import: when it is first used
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from app.significance.delong import Aucs, Floats, difference, holm
 
@@ -60,7 +60,7 @@ def mcnemar(first_right_N: NDArray[np.bool_], second_right_N: NDArray[np.bool_])
     one judges rightly and the other not say anything."""
     only_first = int((first_right_N & ~second_right_N).sum())
     differing = only_first + int((~first_right_N & second_right_N).sum())
-    return float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    return float(scipy.stats.binomtest(only_first, differing).pvalue) if differing else 1.0
 
 
 def clustered_bootstrap(

@@ -9,8 +9,9 @@ clustered ROC curve data, Biometrics 53); without, each pair is a draw of its ow
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.stats takes a second to import: when it is first used
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -49,9 +50,9 @@ def aucs(labels_N: NDArray[np.bool_], scores_KN: Floats, clusters_N: NDArray[np.
 def _placements(labels_N: NDArray[np.bool_], scores_N: Floats) -> tuple[Floats, Floats]:
     """Of each positive the share of negatives below it; of each negative the share of positives above it."""
     ones, zeros = int(labels_N.sum()), int((~labels_N).sum())
-    ranks_N: Floats = rankdata(scores_N)
-    of_ones: Floats = ranks_N[labels_N] - rankdata(scores_N[labels_N])
-    of_zeros: Floats = ranks_N[~labels_N] - rankdata(scores_N[~labels_N])
+    ranks_N: Floats = scipy.stats.rankdata(scores_N)
+    of_ones: Floats = ranks_N[labels_N] - scipy.stats.rankdata(scores_N[labels_N])
+    of_zeros: Floats = ranks_N[~labels_N] - scipy.stats.rankdata(scores_N[~labels_N])
     return of_ones / zeros, 1 - of_zeros / ones
 
 
@@ -83,7 +84,7 @@ def interval(auc: float, variance: float, confidence: float = 0.95) -> tuple[flo
     or 1 has no logit: it is its own interval."""
     if not 0 < auc < 1:
         return auc, auc
-    logit, half = np.log(auc / (1 - auc)), norm.isf((1 - confidence) / 2) * np.sqrt(variance) / (auc * (1 - auc))
+    logit, half = np.log(auc / (1 - auc)), -ndtri((1 - confidence) / 2) * np.sqrt(variance) / (auc * (1 - auc))
     low, high = 1 / (1 + np.exp(-(logit - half))), 1 / (1 + np.exp(-(logit + half)))
     return float(low), float(high)
 
@@ -97,7 +98,7 @@ def difference(found: Aucs, first: int, second: int) -> tuple[float, float, floa
     error = float(np.sqrt(max(variance, 0.0)))
     if error < 1e-12:  # rounding, not noise
         return delta, 0.0, 1.0 if abs(delta) < 1e-12 else 0.0
-    return delta, error, float(2 * norm.sf(abs(delta) / error))
+    return delta, error, float(2 * ndtr(-abs(delta) / error))
 
 
 def holm(p_values: Floats) -> Floats:

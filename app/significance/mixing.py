@@ -9,11 +9,9 @@ import heapq
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.stats takes a second to import: when it is first used
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
 
 from app.language import N_
 from app.significance.delong import Floats
@@ -57,7 +55,8 @@ def combine(probabilities_NM: Floats, method: str) -> Floats:
     if method == "mean":
         return np.asarray(probabilities_NM.mean(1))
     if method == "rank_mean":
-        return np.asarray((rankdata(probabilities_NM, axis=0) - 0.5).mean(1) / len(probabilities_NM))  # ties stay ties
+        ranks_NM = scipy.stats.rankdata(probabilities_NM, axis=0)  # ties stay ties
+        return np.asarray((ranks_NM - 0.5).mean(1) / len(probabilities_NM))
     return np.asarray(expit(_logits(probabilities_NM).mean(1)))
 
 
@@ -103,6 +102,8 @@ def _features(probabilities_NM: Floats, method: str) -> Floats:
 
 def _fit(features_NM: Floats, labels_N: Labels, method: str) -> Mix:
     if method == "weights":
+        from sklearn.linear_model import LogisticRegression  # a second to import, and few requests come here
+
         found = LogisticRegression(C=1.0, max_iter=1000, solver="newton-cholesky").fit(features_NM, labels_N)
         return Mix(method, found.coef_[0], float(found.intercept_[0]))
     if method == "greedy":
@@ -164,7 +165,9 @@ def _constrained(probabilities_NM: Floats, positive_N: NDArray[np.bool_]) -> Flo
 
     members = likely_NM.shape[1]
     start_M, options = np.full(members, 1 / members), {"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6}
-    found = minimize(loss, start_M, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * members, options=options)
+    found = scipy.optimize.minimize(
+        loss, start_M, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * members, options=options
+    )
     weights_M: Floats = np.clip(found.x, 0, None)
     weights_M /= weights_M.sum()
     # the loss is above the smallest by no more than this, whatever the solver says of itself
@@ -176,7 +179,7 @@ def _constrained(probabilities_NM: Floats, positive_N: NDArray[np.bool_]) -> Flo
 
 def _ranks(probabilities_NM: Floats) -> Floats:
     """Mean rank over N for ties, in (0, 1)."""
-    return np.asarray((rankdata(probabilities_NM, axis=0) - 0.5) / len(probabilities_NM))
+    return np.asarray((scipy.stats.rankdata(probabilities_NM, axis=0) - 0.5) / len(probabilities_NM))
 
 
 def _logits(probabilities_NM: Floats) -> Floats:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
@@ -167,7 +167,7 @@ def paired(session: Session, storage: Storage, first: Experiment, second: Experi
 
 def _paired(found: Aucs, labels_N: NDArray[np.bool_], scores_KN: Floats, clusters_N: NDArray[np.int64]) -> Paired:
     delta, error, p = difference(found, 0, 1)
-    half = float(norm.isf(0.025)) * error
+    half = -float(ndtri(0.025)) * error
     drawn_KD = clustered_bootstrap(labels_N, scores_KN, clusters_N).T
     apart_D = drawn_KD[0] - drawn_KD[1]
     low, high = np.quantile(apart_D, (0.025, 0.975)).tolist()

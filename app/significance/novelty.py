@@ -5,8 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import scipy  # scipy.stats takes a second to import: when it is first used
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from app.storage import Storage
 
@@ -39,7 +39,7 @@ def nearest(storage: Storage, sha256: str, sent: dict[int, str]) -> Twin | None:
 @lru_cache(maxsize=200)  # a file never changes: its path is its hash
 def _ranks(path: Path) -> Floats:
     """Ranks of the predictions, centred and of length 1, so that a product of two is Spearman's correlation."""
-    found: Floats = rankdata(np.loadtxt(path, ndmin=1)) if path.stat().st_size else np.empty(0)
+    found: Floats = scipy.stats.rankdata(np.loadtxt(path, ndmin=1)) if path.stat().st_size else np.empty(0)
     found = found - found.mean() if len(found) else found
     length = float(np.linalg.norm(found))
     found = found / length if length else found

@@ -14,18 +14,18 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 #: fewer rows than this have no line: three would lie near one whatever they are
 LEAST = 4
 DRAWS = 4000
 #: of an interval, and of one deviation to both sides
-_ENDS = (0.95, float(norm.cdf(1) - norm.cdf(-1)))
+_ENDS = (0.95, float(ndtr(1) - ndtr(-1)))
 #: the scale is the mean of the smallest of the residuals, this share of them: the others may be anything
 KEPT = 0.75
 #: of a normal residual, in standard deviations: the mean size of the smallest three quarters
-SCALE_OF_NORMAL = float(2 * (norm.pdf(0) - norm.pdf(norm.ppf((1 + KEPT) / 2))) / KEPT)
+SCALE_OF_NORMAL = float(2 * (1 - np.exp(-(ndtri((1 + KEPT) / 2) ** 2) / 2)) / np.sqrt(2 * np.pi) / KEPT)
 #: all pairs of 64 rows; of more rows as many pairs, drawn
 MOST_PAIRS = 2016
 #: so many places at which the width of an interval is counted

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # scipy.stats takes a second to import: when it is first used
 from numpy.typing import NDArray
-from scipy import stats
 
 from app.language import N_
 from app.language import gettext as _
@@ -161,14 +161,14 @@ def likeness(one_N: Array, other_N: Array) -> float | None:
     """Spearman's rank correlation; None where there is none: other rows, a constant, NaN."""
     if one_N.size != other_N.size or not (np.isfinite(one_N).all() and np.isfinite(other_N).all()):
         return None
-    return _rho(stats.rankdata(one_N), stats.rankdata(other_N))
+    return _rho(scipy.stats.rankdata(one_N), scipy.stats.rankdata(other_N))
 
 
 def _rho(one_N: Array, other_N: Array) -> float | None:
     """Pearson's correlation of ranks is Spearman's, ties included."""
     if one_N.size < 2 or np.ptp(one_N) == 0 or np.ptp(other_N) == 0:
         return None
-    return float(stats.pearsonr(one_N, other_N).statistic)
+    return float(scipy.stats.pearsonr(one_N, other_N).statistic)
 
 
 def histogram(values_N: Array) -> list[int]:

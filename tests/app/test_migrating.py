@@ -62,6 +62,7 @@ def next_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Next:
     def write(tail: str) -> Path:
         text = BROKEN.format(head=HEAD, told=str(tmp_path / "told"), tail=tail)
         (folder / "versions" / "20991231_next.py").write_text(text)
+        schema._head_in.cache_clear()
         return folder
 
     return write
