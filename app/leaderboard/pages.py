@@ -74,7 +74,7 @@ class LeaderboardPage:
     problem: str
     typed: str
     filters: dict[str, str]
-    states: Sequence[str]
+    states: dict[str, str]
     standing: Standing | None
 
 
@@ -168,7 +168,7 @@ def _context(
         problem=problem,
         typed=typed,
         filters=columns.split(view.search)[0],
-        states=STATES,
+        states={state: _(state) for state in STATES},
         standing=look(session, contest.id),
     )
 
