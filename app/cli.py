@@ -14,7 +14,6 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import audit_command, doctor, schema, serving, up
-from app import processes as web_processes
 from app.accounts import audit, tokens
 from app.accounts import queries as account_queries
 from app.accounts import service as accounts
@@ -96,6 +95,8 @@ def web(
     settings = load()
     if processes is not None:
         settings = settings.model_copy(update={"web_processes": processes})
+    from app import processes as web_processes  # here: the whole web server, which takes a second to load
+
     sys.exit(web_processes.serve(settings))
 
 

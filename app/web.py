@@ -27,6 +27,7 @@ from app.root_path import AddressesFromRoot, in_message
 from app.schema import folder
 from app.settings import Settings
 from app.storage import Storage
+from app.texts import in_bytes
 
 STATIC = Path(__file__).resolve().parent / "static"
 
@@ -198,11 +199,3 @@ def plain_value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain_value(item)}" for name, item in value.items())
     return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-def in_bytes(size: int) -> str:
-    """`1.2 MB`, in powers of 1000 as disks are sold."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"

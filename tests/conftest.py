@@ -48,7 +48,6 @@ def _quick_passwords() -> Iterator[None]:
     """Argon2 is slow on purpose: here it does the least it can. Processes that tests start do the whole of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        patch.setattr(accounts, "_NOBODY", accounts._HASHER.hash("nobody"))
         yield
 
 

@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
+
+from app import schema
+from app.db import Database
+from app.settings import load
+from app.worker_token import leave_worker_token
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 240.0
@@ -52,9 +58,18 @@ class SetUp:
         return done.stdout
 
     def prepare(self) -> None:
-        """Tables, and the worker's token."""
-        self.cli("setup")
-        self.env["PAIRBOARD_WORKER_TOKEN"] = (self.folder / "data" / "worker-token").read_text().strip()
+        """As `pairboard setup` does, without the seconds that a process takes to start."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.env.items():
+                if name.startswith("PAIRBOARD_"):
+                    patch.setenv(name, value)
+            settings = load()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.database)
+        schema.upgrade(database.write_engine)
+        leave_worker_token(settings, database)
+        database.dispose()
+        self.env["PAIRBOARD_WORKER_TOKEN"] = settings.token_file.read_text().strip()
 
     def start_web(self) -> None:
         """The web server, until it answers."""

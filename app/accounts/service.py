@@ -1,6 +1,7 @@
 """Members: how they come, sign in with a password, change it, get another role, and leave. Programs have tokens."""
 
 import secrets
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,8 +18,6 @@ from app.language import gettext as _
 __all__ = ["digest", "new_secret"]
 
 _HASHER = PasswordHasher()
-#: verified against when the name is unknown, so that the answer takes as long as for a known one
-_NOBODY = _HASHER.hash(secrets.token_hex(16))
 LEAST_PASSWORD = 10
 MOST_PASSWORD = 1000
 
@@ -69,10 +68,17 @@ def sign_in(session: Session, name: str, password: str) -> Member:
     return member
 
 
+@cache
+def _nobody() -> str:
+    """Verified against when the name is unknown, so that the answer takes as long as for a known one. Made when it is
+    first needed: every command and worker process would pay for it."""
+    return _HASHER.hash(secrets.token_hex(16))
+
+
 def _fits(member: Member | None, password: str) -> bool:
     """As slow for a member who has no password, or is none."""
     try:
-        return _HASHER.verify(member.password_hash if member and member.password_hash else _NOBODY, password)
+        return _HASHER.verify(member.password_hash if member and member.password_hash else _nobody(), password)
     except (VerificationError, InvalidHashError):
         return False
 

@@ -11,7 +11,7 @@ from app.errors import AppError
 from app.keeping import backup, gc, manifest, restore
 from app.settings import Settings, load
 from app.storage import Storage
-from app.web import in_bytes
+from app.texts import in_bytes
 
 YES = "remove it; without this nothing is removed"
 

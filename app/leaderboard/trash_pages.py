@@ -20,7 +20,8 @@ from app.leaderboard.selection import RowId
 from app.leaderboard.table_text import write_csv
 from app.leaderboard.trash import Emptied, Weighing
 from app.security import Actor, member
-from app.web import SessionDep, StorageDep, in_bytes, page
+from app.texts import in_bytes
+from app.web import SessionDep, StorageDep, page
 
 router = APIRouter(dependencies=[Depends(member)])
 SHOWN_REMOVED = 50
