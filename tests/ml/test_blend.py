@@ -137,7 +137,7 @@ def test_members_that_do_not_fit_are_refused(bench: SimpleNamespace) -> None:
         bench.blend(fusion={"members": [1, 3]})
     broken = bench.folder / "experiment-1" / "valid_predictions.tsv"
     broken.write_text("1\t0\n")
-    with pytest.raises(RunError, match=r"line 1: .* is not a row, a label and a probability"):
+    with pytest.raises(RunError, match=r"line 1: .* is not a row \(above the one before\), a label and a probability"):
         read_valid(broken)
     tests = bench.folder / "experiment-1" / "test_predictions.tsv"
     tests.write_text("0.5\nx\n")
