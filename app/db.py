@@ -5,12 +5,13 @@ at once with BUSY_SNAPSHOT, busy timeout or not), readers stay deferred. synchro
 its 2xx.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, create_engine, event, func, select
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import JSON, TypeDecorator
@@ -27,7 +28,11 @@ BUSY_TIMEOUT_MS = 30_000
 
 def _to_json(value: Any) -> str:
     """Several times faster than json's own."""
-    return to_json(value, inf_nan_mode="constants").decode()
+    try:
+        return to_json(value, inf_nan_mode="constants").decode()
+    except PydanticSerializationError:
+        json.dumps(value, ensure_ascii=False).encode()  # half a character: raises the error that main has a handler for
+        raise
 
 
 #: how JSON columns are written and read

@@ -17,7 +17,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -270,6 +270,13 @@ def _error_handlers(app: FastAPI) -> None:
             most=2**63 - 1,
         )
         return _answer(request, Refused.status, message)
+
+    @app.exception_handler(StatementError)
+    def unfit_for_a_column(request: Request, error: StatementError) -> Response:
+        """What is raised while a value is made ready for a JSON column comes inside of this."""
+        if isinstance(error.orig, (OverflowError, UnicodeEncodeError)):
+            return beyond_the_database(request, error)
+        raise error
 
     @app.exception_handler(OperationalError)
     def database_away(request: Request, error: OperationalError) -> Response:

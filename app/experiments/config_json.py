@@ -19,6 +19,7 @@ from ml.contract.experiment import CONFIG_VERSION, ExperimentConfig, upgrade
 FIELD = "json"
 #: characters; a config has some 3,500
 MOST = 200_000
+_PARTS = set(ExperimentConfig.model_fields) - {"version", "seed"}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 Path = tuple[str | int, ...]
@@ -36,14 +37,19 @@ def read(text: str, *, by_line: bool = True) -> Parsed:
         plain = _load(text)
     except ValueError as error:
         return Parsed(None, {}, [FieldError(FIELD, str(error))], {})
+    if any(name in _PARTS and _is_no_part(name, value) for name, value in plain.items()):
+        return Parsed(None, {}, [FieldError(FIELD, _("a part of the config is no object: write it in { }"))], {})
     try:
         return Parsed(upgrade(plain), plain, [], {})
     except ValidationError as error:
         return Parsed(None, plain, _with_lines(error, text) if by_line else field_errors(error), {})
-    except TypeError:  # an old version whose parts are no objects
-        return Parsed(None, {}, [FieldError(FIELD, _("a part of the config is no object: write it in { }"))], {})
     except ValueError as error:  # a version that is not known
         return Parsed(None, plain, [FieldError("version", str(error), repr(plain.get("version"))[:100])], {})
+
+
+def _is_no_part(name: str, value: object) -> bool:
+    """No fields of a form could show it."""
+    return not isinstance(value, dict) and not (value is None and ExperimentConfig.model_fields[name].default is None)
 
 
 def _load(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from app.contests import queries as contest_queries
 from app.contests import service as contests
 from app.contests.models import Contest
 from app.db import clock
-from app.errors import NotFound
+from app.errors import NotFound, Refused
 from app.experiments import service as experiments
 from app.experiments.models import Score
 from app.language import gettext as _
@@ -51,10 +51,13 @@ def import_table(session: Session, slug: str, text: str) -> Imported:
         name = _name(row, result)
         known = standing[name][seen[name]] if seen[name] < len(standing[name]) else None
         seen[name] += 1
-        if known is None:
-            _create(session, contest, row, name, result)
-        else:
-            _update(session, contest, row, known, result)
+        try:
+            if known is None:
+                _create(session, contest, row, name, result)
+            else:
+                _update(session, contest, row, known, result)
+        except Refused as error:  # a note that is too long
+            raise Refused(f"line {row.line}: {error.message}", error.fields) from error
     return result
 
 
@@ -70,6 +73,11 @@ def _contest(session: Session, slug: str) -> tuple[Contest, bool]:
 
 def _name(row: NoteRow, result: Imported) -> str:
     name = "".join(char if char.isprintable() else " " for char in row.name).strip()
+    if not name:
+        name = f"(unnamed, line {row.line})"
+        result.remarks.append(
+            f"line {row.line}: nothing of the name {row.name!r} can be printed: it is called {name!r}"
+        )
     if len(name) > _LONGEST_NAME:
         result.remarks.append(
             f"line {row.line}: the name is cut to {_LONGEST_NAME} characters; the whole is in the note"

@@ -24,7 +24,7 @@ _COLUMNS = {
 }
 _EMPTY = {"", "-", "--", "—", "–", "n/a", "na", "none", "待定", "/"}
 _NUMBER = re.compile(
-    r"^(?P<about>[~≈约]?)\s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<percent>\s*%)?\s*(?P<sure>\?+)?(?P<rest>.*)$",
+    r"^(?P<about>[~≈约]?)\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?P<percent>\s*%)?\s*(?P<sure>\?+)?(?P<rest>.*)$",
     re.DOTALL,
 )
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~:\"'$^=@/%])")
@@ -75,17 +75,21 @@ def read_tables(text: str) -> TableReading:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     reading, columns = TableReading(), None
-    for header, body in _tables(text):
+    tables, strays = _tables(text)
+    for header, body in tables:
         own = _columns(header.cells)
         if own is not None:
             columns = own
         elif columns is None or len(header.cells) != len(columns):
-            reading.remarks.append(f"line {header.line}: not a score table, left alone: | {' | '.join(header.cells)} |")
+            last = body[-1].line if body else header.line + 1
+            told = f"lines {header.line} to {last}: not a score table, left alone"
+            reading.remarks.append(f"{told}: | {' | '.join(header.cells)} |")
             columns = None
             continue
         elif not _blank(header.cells):
             body = [header, *body]  # a table that goes on without a header: its first row is data
         _read_rows(body, columns, reading)
+    reading.remarks += [f"line {line}: stands in no table, left alone: {row[:80]}" for line, row in strays]
     return reading
 
 
@@ -221,16 +225,19 @@ def _columns(cells: list[str]) -> list[str] | None:
     return found if "name" in found and scores else None
 
 
-def _tables(text: str) -> list[tuple[_RawRow, list[_RawRow]]]:
-    """(header, body) of every table, cells as plain text, surplus cells of a row included."""
+def _tables(text: str) -> tuple[list[tuple[_RawRow, list[_RawRow]]], list[tuple[int, str]]]:
+    """(header, body) of every table, cells as plain text, surplus cells of a row included; and the lines of the text
+    that look like rows and are of none: behind an indent, a broken header, in a block of code."""
     markdown = MarkdownIt("commonmark").enable("table")
     source = text.split("\n")
     tables: list[tuple[_RawRow, list[_RawRow]]] = []
     rows: list[_RawRow] = []
     line, cells = 0, list[str]()
+    inside: set[int] = set()
     for token in markdown.parse(text):
         if token.type == "table_open":
             rows = []
+            inside.update(range(*(token.map or (0, 0))))
         elif token.type == "tr_open":
             line, cells = (token.map or [0])[0], []
         elif token.type == "inline" and token.level >= 3 and rows is not None:
@@ -239,16 +246,22 @@ def _tables(text: str) -> list[tuple[_RawRow, list[_RawRow]]]:
             rows.append(_RawRow(line + 1, cells + _surplus(markdown, source[line], len(cells))))
         elif token.type == "table_close":
             tables.append((rows[0], rows[1:]))
-    return tables
+    strays = [
+        (number + 1, row.strip())
+        for number, row in enumerate(source)
+        if number not in inside and row.count("|") >= 2 - row.lstrip().startswith("|")
+    ]
+    return tables, strays
 
 
 def _surplus(markdown: MarkdownIt, line: str, count: int) -> list[str]:
     """The cells that GFM drops: the line is read once more, under a header that is wide enough."""
-    width = line.count("|") + 1
+    line = line.strip()
+    width = line.removeprefix("|").removesuffix("|").count("|") + 1
     if width <= count:
         return []
     header = "|" + " x |" * width + "\n|" + " - |" * width + "\n"
-    found = [_plain(token) for token in markdown.parse(header + line.strip()) if token.type == "inline"][width:]
+    found = [_plain(token) for token in markdown.parse(header + line) if token.type == "inline"][width:]
     return found[count:] if any(found[count:]) else []
 
 

@@ -3,6 +3,7 @@
 A curve is a pair of float64 arrays: training steps, and the values at them. Called by curve_service.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,7 +85,8 @@ class Reader:
             self.progress.append(body)
             self.times.append(time)
         elif type == "evaluated":  # tells the epoch only: the step lies in proportion
-            step = round(body["epoch"] * self.step / self.epoch) if self.epoch else self.step
+            share = body["epoch"] * self.step / self.epoch if self.epoch else math.inf
+            step = round(share) if math.isfinite(share) else self.step
             for name, value in body["scores"].items():
                 self._add(f"valid_{name}", step, value)
         elif type == "measured":

@@ -12,6 +12,7 @@ from app.experiments import service as experiments
 from app.runs import audits, curve_service, graph, lifecycle, queries
 from app.runs.models import Attempt, Run, RunEvent
 from ml.contract.events import (
+    EVENT,
     Artifact,
     Audited,
     Cancelled,
@@ -70,7 +71,7 @@ def store(
     for number, event in enumerate(batch.events, start=batch.first):
         if number <= attempt.stored_events:
             continue
-        new.append((number, event, event.model_dump(mode="json")))
+        new.append((number, *_kept(event)))
     if new:  # by the table, not the class: a batch after an outage is long, and nobody needs the objects
         row = {"attempt_id": attempt.id, "received_at": now}
         rows = [{**row, "number": number, "type": event.type, "body": body} for number, event, body in new]
@@ -90,6 +91,22 @@ def store(
         curve_service.draw(session, attempt)
     session.flush()
     return EventAnswer(stored=attempt.stored_events, stop=run.cancel_requested and not attempt.outcome)
+
+
+def _kept(event: Event) -> tuple[Event, dict[str, Any]]:
+    """The event and its row's body. Postgres keeps a NUL in no text: what a library printed must not keep a run from
+    ending."""
+    body = event.model_dump(mode="json")
+    clean = _without_nul(body)
+    return (event, body) if clean == body else (EVENT.validate_python(clean), clean)
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {name: _without_nul(item) for name, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def _apply(session: Session, run: Run, attempt: Attempt, event: Event, body: dict[str, Any], now: datetime) -> None:

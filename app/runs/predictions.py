@@ -16,6 +16,8 @@ from app.runs import queries
 from app.storage import Storage
 
 FILE = "valid_predictions.tsv"
+#: up to here a float holds every whole number
+MOST_ROW = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,32 @@ def predictions(session: Session, storage: Storage, experiment: Experiment) -> P
 
 @lru_cache(maxsize=200)  # a file never changes: its name is its hash; of 10,000 rows it is 170 kB
 def _read(path: Path) -> Predictions:
-    empty = not path.stat().st_size
-    found: NDArray[Any] = np.empty((0, 3)) if empty else np.loadtxt(path, delimiter="\t", ndmin=2)
+    return read(path)
+
+
+def read(path: Path) -> Predictions:
+    """What a run wrote. Raises ValueError for what it did not."""
+    with path.open("rb") as file:
+        start = file.read(1)
+    if start and not start.isdigit():  # blank lines alone, for loadtxt an empty file
+        raise ValueError(_("line %(line)s is no row above the one before, label and probability", line=1))
+    # comments=None: a line that begins with # is no comment, it does not belong there
+    found: NDArray[Any] = np.loadtxt(path, delimiter="\t", ndmin=2, comments=None) if start else np.empty((0, 3))
+    _require_predictions(found)
     parts = found[:, 0].astype(np.int64), found[:, 1] == 1, found[:, 2].copy()
     for part in parts:
         part.flags.writeable = False
     return Predictions(path.name, *parts)
+
+
+def _require_predictions(found: NDArray[Any]) -> None:
+    """Raises ValueError for columns that are no ascending rows, labels and probabilities."""
+    if found.shape[1:] != (3,):
+        raise ValueError(_("%(count)s columns instead of a row, a label and a probability", count=found.shape[-1]))
+    rows_N, labels_N, probabilities_N = found.T
+    whole = (rows_N == np.floor(rows_N)) & (rows_N >= 0) & (rows_N < MOST_ROW)
+    good = whole & ((labels_N == 0) | (labels_N == 1)) & (probabilities_N >= 0) & (probabilities_N <= 1)
+    good[1:] &= rows_N[1:] > rows_N[:-1]
+    if not good.all():
+        line = int(np.flatnonzero(~good)[0]) + 1
+        raise ValueError(_("line %(line)s is no row above the one before, label and probability", line=line))

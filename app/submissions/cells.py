@@ -13,9 +13,11 @@ from app.submissions.malformed import Malformed
 SIGNS = {"\t": N_("tabs"), ",": N_("commas"), ";": N_("semicolons"), " ": N_("spaces")}
 SHOWN = 50
 #: what Python's float takes besides (1_0, wide digits) is nothing that another grader would
-_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$", re.ASCII)
-_NAN = re.compile(r"^[+-]?nan$", re.IGNORECASE)
-_INFINITE = re.compile(r"^[+-]?inf(inity)?$", re.IGNORECASE)
+#: each digit has one place in it only: `\d+\.?\d*` tries all pairs of them where a long one is none in the end
+_NUMBER = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$", re.ASCII)
+#: ASCII: without case a dotless i is an i, but not to float
+_NAN = re.compile(r"^[+-]?nan$", re.IGNORECASE | re.ASCII)
+_INFINITE = re.compile(r"^[+-]?inf(inity)?$", re.IGNORECASE | re.ASCII)
 COMMA_DECIMAL = re.compile(r"^[+-]?\d+,\d+$", re.ASCII)
 _WHOLE = re.compile(r"^\d{1,18}$", re.ASCII)
 _LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}

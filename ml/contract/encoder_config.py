@@ -111,12 +111,12 @@ class EncoderConfig(Strict):
     @classmethod
     def _named_size_fills_in(cls, given: Any) -> Any:
         """A named size writes its four numbers; numbers that are of no named size were typed, and are not ignored."""
-        if not isinstance(given, dict) or given.get("size") not in SIZES:
+        if not isinstance(given, dict) or not isinstance(given.get("size"), str) or given["size"] not in SIZES:
             return given
         own = SIZES[given["size"]]._asdict()
         typed = {name: str(given[name]).strip() for name in own if name in given}
         if not any(typed.items() <= {n: str(v) for n, v in size._asdict().items()}.items() for size in SIZES.values()):
-            told = ", ".join(f"{name} {value}" for name, value in typed.items() if value != str(own[name]))
+            told = ", ".join(f"{name} {value[:20]}" for name, value in typed.items() if value != str(own[name]))
             raise ValueError(
                 text(
                     "size %(size)s has numbers of its own, and %(told)s is given: set size to explicit",

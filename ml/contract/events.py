@@ -13,7 +13,7 @@ from ml.contract.hardware import Hardware
 from ml.contract.job import RunKind
 from ml.contract.leaks import Check, Verdict
 from ml.contract.scores import Scores
-from ml.contract.strict import Strict
+from ml.contract.strict import MOST, Strict, Whole
 
 #: how the names of files begin that a training is saved in
 CHECKPOINT = "checkpoint-"
@@ -25,7 +25,7 @@ class Started(Strict):
     type: Literal["started"] = "started"
     device: str
     device_name: str
-    threads: int
+    threads: Whole
     code_version: str
     python: str
     torch: str
@@ -46,7 +46,7 @@ class Printed(Strict):
 
     type: Literal["printed"] = "printed"
     lines: tuple[str, ...]
-    left_out: int = Field(0, ge=0)
+    left_out: int = Field(0, ge=0, le=MOST)
 
 
 class DataRead(Strict):
@@ -58,15 +58,15 @@ class DataRead(Strict):
 
     type: Literal["data_read"] = "data_read"
     unit: Literal["ids", "characters", "words"]
-    train_rows: int
-    valid_rows: int
-    test_rows: int
-    vocab_size: int
+    train_rows: Whole
+    valid_rows: Whole
+    test_rows: Whole
+    vocab_size: Whole
     unknown_rate: float
-    components: int
-    largest_component_rows: int
-    trained_rows: int = 0
-    contradictions: int = 0
+    components: Whole
+    largest_component_rows: Whole
+    trained_rows: Whole = 0
+    contradictions: Whole = 0
     split_sha256: str
 
 
@@ -90,8 +90,8 @@ class Progress(Strict):
 
     type: Literal["progress"] = "progress"
     stage: RunKind
-    step: int
-    total_steps: int
+    step: Whole
+    total_steps: Whole
     epoch: float
     loss: float
     learning_rate: float
@@ -99,7 +99,7 @@ class Progress(Strict):
     seconds_left: float
     tokens_per_second: float | None = None
     model_flops_utilization: float | None = None
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: Whole | None = None
 
 
 class Measured(Strict):
@@ -124,7 +124,7 @@ class Artifact(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     path: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, le=MOST)
 
 
 class Checkpointed(Strict):
@@ -132,27 +132,27 @@ class Checkpointed(Strict):
     the worker came to it was followed by a newer one."""
 
     type: Literal["checkpointed"] = "checkpointed"
-    step: int = Field(ge=1)
-    total_steps: int = Field(ge=1)
+    step: int = Field(ge=1, le=MOST)
+    total_steps: int = Field(ge=1, le=MOST)
     name: str = Field(pattern=rf"^{CHECKPOINT}\d+\.safetensors$")
     path: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, le=MOST)
 
 
 class Resumed(Strict):
     """The training goes on from a checkpoint: what comes before this step is not done again."""
 
     type: Literal["resumed"] = "resumed"
-    step: int = Field(ge=1)
-    total_steps: int = Field(ge=1)
+    step: int = Field(ge=1, le=MOST)
+    total_steps: int = Field(ge=1, le=MOST)
 
 
 class SwapConsistency(Strict):
     """What exchanging the two sentences changes: mean |p(a, b) - p(b, a)| over these valid rows, and the AUC of p(b, a)
     on them."""
 
-    rows: int
+    rows: Whole
     difference: float
     roc_auc: float
 
@@ -162,7 +162,7 @@ class Verified(Strict):
     was held out."""
 
     type: Literal["verified"] = "verified"
-    rows: int
+    rows: Whole
     predictions_sha256: str
     swap: SwapConsistency | None = None
 
@@ -176,7 +176,7 @@ class Scored(Strict):
 
     type: Literal["scored"] = "scored"
     split: Literal["train", "valid"]
-    rows: int
+    rows: Whole
     scores: Scores
     interval: tuple[float, float] | None = None
     members: tuple[Scores, ...] = ()
@@ -250,7 +250,7 @@ class EventBatch(Strict):
     `waited_seconds`: how long events[0] has waited on the worker's disk.
     """
 
-    first: int = Field(ge=1)
+    first: int = Field(ge=1, le=MOST)
     events: tuple[Event, ...] = ()
     waited_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
 
@@ -258,5 +258,5 @@ class EventBatch(Strict):
 class EventAnswer(Strict):
     """The app's answer: how far the attempt's events are stored, and whether to go on."""
 
-    stored: int
+    stored: Whole
     stop: bool

@@ -168,14 +168,16 @@ def upgrade(stored: dict[str, Any]) -> ExperimentConfig:
     """
     version = stored.get("version", CONFIG_VERSION)
     if version == 1:
-        data = {"split_seed": stored.get("seed", 42), **stored.get("data", {})}
+        data = stored.get("data", {})
+        if isinstance(data, dict):  # what is no object is refused below, by its name
+            data = {"split_seed": stored.get("seed", 42), **data}
         stored = {**stored, "version": CONFIG_VERSION, "data": data}
     elif version != CONFIG_VERSION:
         raise ValueError(
             text(
-                "config version %(version)r is not known here (this pairboard reads versions 1 to %(known)s): "
+                "config version %(version)s is not known here (this pairboard reads versions 1 to %(known)s): "
                 "update pairboard",
-                version=version,
+                version=repr(version)[:40],
                 known=CONFIG_VERSION,
             )
         )

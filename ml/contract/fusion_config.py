@@ -22,6 +22,7 @@ class FusionConfig(Strict):
         "融合的实验",
         "Numbers of the experiments, divided by commas: of the same files and the same split.",
         max_length=MOST_MEMBERS,
+        validate_default=True,
     )
     method: Method = knob(
         "rank_mean",

@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
-from ml.contract.strict import Strict
+from ml.contract.strict import MOST, Strict, Whole
 
 
 class Card(Strict):
     """A GPU. Utilisation in percent, temperature in degrees Celsius; None: its driver does not tell."""
 
-    index: int
+    index: Whole
     name: str = Field(max_length=200)
-    memory_bytes: int = Field(ge=0)
-    memory_used_bytes: int | None = None
+    memory_bytes: int = Field(ge=0, le=MOST)
+    memory_used_bytes: Whole | None = None
     utilization: float | None = None
     temperature: float | None = None
 
@@ -19,11 +19,11 @@ class Card(Strict):
 class Hardware(Strict):
     """`cpu_percent` of all cores together since the last report; disk: free where the worker keeps its files."""
 
-    cpu_count: int = Field(ge=1)
+    cpu_count: int = Field(ge=1, le=MOST)
     cpu_percent: float | None = None
-    memory_bytes: int = Field(ge=0)
-    memory_used_bytes: int = Field(ge=0)
-    disk_free_bytes: int = Field(ge=0)
+    memory_bytes: int = Field(ge=0, le=MOST)
+    memory_used_bytes: int = Field(ge=0, le=MOST)
+    disk_free_bytes: int = Field(ge=0, le=MOST)
     cards: tuple[Card, ...] = Field((), max_length=64)
     cards_error: str = Field("", max_length=500, description="why the cards could not be asked")
 

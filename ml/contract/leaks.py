@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from ml.contract.pair_file import PairFileLayout
-from ml.contract.strict import Strict
+from ml.contract.strict import MOST, Strict, Whole
 from ml.contract.text_config import AugmentConfig, DataConfig
 
 Verdict = Literal["clean", "suspicious", "leaking"]
@@ -81,14 +81,14 @@ class Example(Strict):
     """A valid (or test) pair, and the training pair that gives it away. Lines are counted from 1 in their files; None:
     augmentation made the row, or there is no such row."""
 
-    line: int | None
+    line: Whole | None
     a: str
     b: str
-    label: int | None = None
-    train_line: int | None = None
+    label: Whole | None = None
+    train_line: Whole | None = None
     train_a: str = ""
     train_b: str = ""
-    train_label: int | None = None
+    train_label: Whole | None = None
 
 
 class Check(Strict):
@@ -96,9 +96,9 @@ class Check(Strict):
 
     name: str
     level: Level
-    count: int = Field(ge=0)
-    of: int = Field(ge=0)
-    second: int | None = Field(None, ge=0, description="see SECONDS")
+    count: int = Field(ge=0, le=MOST)
+    of: int = Field(ge=0, le=MOST)
+    second: int | None = Field(None, ge=0, le=MOST, description="see SECONDS")
     limit: float | None = Field(None, description="the share above which it is suspicious; null: it is told only")
     examples: tuple[Example, ...] = ()
 
@@ -140,10 +140,10 @@ class LeakReport(Strict):
 
     version: Literal[1] = 1
     verdict: Verdict
-    train_rows: int
-    learnt_rows: int
-    valid_rows: int
-    test_rows: int
+    train_rows: Whole
+    learnt_rows: Whole
+    valid_rows: Whole
+    test_rows: Whole
     checks: tuple[Check, ...]
     drifts: tuple[Drift, ...]
     seconds: float = 0.0

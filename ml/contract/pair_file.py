@@ -20,6 +20,8 @@ from ml.contract.strict import Strict
 FileKind = Literal["train", "test", "unlabelled"]
 LONGEST_LINE = 1 << 20
 SAMPLE_ROWS = 1000
+#: characters that are looked at to find the layout: lines may be long, and their fields take more room than they
+SAMPLE_TEXT = 8 << 20
 SHOWN_TEXT = 200
 
 _LABEL_NAMES = {"label", "labels", "quality", "is_duplicate", "target", "score", "gold_label", "y", "标签", "类别"}
@@ -79,6 +81,7 @@ def sniff(
     said_header = header
     if header is None:
         header = named_label is not None or len(named_texts) >= 2
+        header = header and not _has_label(fields, width, label_column)
     if not header:
         named_label, named_texts = None, []
     body = [row for row in fields[header:] if len(row) == width]
@@ -91,11 +94,17 @@ def sniff(
     _check(path, width, kind, label_column, text_columns)
     if said_header is None and not header and kind == "train" and label_column is not None:
         # names we don't know, above rows that have a label
-        header = len(fields[0]) == width and not _is_label(fields[0][label_column])
+        header = len(fields[0]) == width and _is_word(fields[0][label_column])
         header = header and _mostly_labels(body[1:], label_column)
     return PairFileLayout(
         delimiter=delimiter, header=header, text_columns=text_columns, label_column=label_column, columns=width
     )
+
+
+def _has_label(fields: list[list[str]], width: int, said: int | None) -> bool:
+    """Whether the first row has a label where the others have theirs: then it is a row, even of "label" and "y"."""
+    column = _find_label([row for row in fields if len(row) == width], width) if said is None else said
+    return column is not None and 0 <= column < len(fields[0]) and _is_label(fields[0][column])
 
 
 def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
@@ -107,10 +116,13 @@ def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
                 "%(file)s has no rows: a pair file has one pair a line, divided by a tab or a comma", file=path.name
             )
         )
-    delimiter: Literal["\t", ","] = "\t" if any("\t" in text for _, text in rows) else ","
+    delimiter: Literal["\t", ","] = "\t"
+    # most rows have to agree: one tab inside a sentence does not make a comma file one of tabs
+    if _commonest([text.count("\t") for _, text in rows]) == 0:
+        delimiter = ","
     fields = [_split(text, delimiter) for _, text in rows]
     if _commonest([len(row) for row in fields]) < 2:
-        line, text = rows[0]
+        line, text = next((row for row in rows if not {"\t", ","} & set(row[1])), rows[0])
         raise ValueError(
             words.text(
                 "%(file)s, line %(line)s: %(text)r has neither a tab nor a comma: divide the two sentences by a tab",
@@ -186,11 +198,10 @@ def _lines(file: BinaryIO, first: int = 1) -> Iterator[tuple[int, str, str]]:
     number = first - 1
     while raw := file.readline(LONGEST_LINE + 1):
         number += 1
-        if len(raw) > LONGEST_LINE:
+        if len(raw.removesuffix(b"\n")) > LONGEST_LINE:
+            start = raw[:SHOWN_TEXT]
             while raw and not raw.endswith(b"\n"):
-                start, raw = raw[:SHOWN_TEXT], file.readline(LONGEST_LINE)
-                if len(raw) == 0:
-                    break
+                raw = file.readline(LONGEST_LINE)
             too_long = words.text("the line is longer than %(bytes)s bytes", bytes=LONGEST_LINE)
             yield number, start.decode("utf-8", "replace"), too_long
             continue
@@ -240,11 +251,12 @@ def _sample(path: Path) -> list[tuple[int, str]]:
                 words.text("%(file)s is a compressed file: unpack it and upload the text file in it", file=path.name)
             )
         file.seek(0)
-        found = []
+        found, size = [], 0
         for line, text, bad in _lines(file):
             if not bad and text.strip():
                 found.append((line, text))
-            if len(found) >= SAMPLE_ROWS or line > 10 * SAMPLE_ROWS:
+                size += len(text)
+            if len(found) >= SAMPLE_ROWS or line > 10 * SAMPLE_ROWS or size > SAMPLE_TEXT:
                 break
         return found
 
@@ -255,6 +267,15 @@ def _commonest(numbers: list[int]) -> int:
 
 def _is_label(text: str) -> bool:
     return text.strip() in _LABELS
+
+
+def _is_word(text: str) -> bool:
+    """A label that is missing, or another number, is a mistake and no name of a column."""
+    try:
+        float(text)
+    except ValueError:
+        return bool(text.strip())
+    return False
 
 
 def _mostly_labels(body: list[list[str]], column: int) -> bool:

@@ -1,6 +1,13 @@
 """The one pydantic base of the contract: frozen, unknown fields refused, NaN and infinity refused."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: of whole numbers that every reader can hold: JSON knows larger ones, a column and an array do not
+MOST = 2**63 - 1
+#: one without bounds of its own. A field that has them says `le=MOST` beside: its `ge` would not narrow this one's
+Whole = Annotated[int, Field(ge=-MOST, le=MOST)]
 
 
 class Strict(BaseModel):

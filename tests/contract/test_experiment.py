@@ -59,6 +59,32 @@ def test_old_rows_stay_readable_and_newer_ones_say_so() -> None:
         upgrade({"version": 9})
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"version": 1, "data": None},
+        {"version": 1, "data": [1]},
+        {"version": 1, "seed": [1]},
+        {"encoder": {"size": []}},
+        {"encoder": {"size": {}}},
+        {"fusion": {}},
+    ],
+)
+def test_parts_of_another_kind_are_refused_by_name(stored: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        upgrade(stored)
+    (name,) = {"data", "encoder", "fusion"} & set(stored) or {"seed"}
+    assert name in {item["loc"][0] for item in caught.value.errors()}
+
+
+def test_a_refusal_is_short_whatever_was_typed() -> None:
+    for stored in ({"version": 10**400}, {"encoder": {"size": "tiny", "hidden_size": 10**400}}):
+        with pytest.raises(ValueError, match=r"version 10+|hidden_size 10+") as caught:
+            upgrade(stored)
+        message = caught.value.errors()[0]["msg"] if isinstance(caught.value, ValidationError) else str(caught.value)
+        assert len(message) < 200
+
+
 def test_a_group_can_be_changed_or_removed() -> None:
     base = preset("demo").model_dump()
     merged = ExperimentConfig.model_validate(merge(base, {"finetune": {"num_train_epochs": 1}, "pretrain": None}))

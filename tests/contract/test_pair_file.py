@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.contract import pair_file
 from ml.contract.pair_file import BadRow, PairFileLayout, PairRow, read_rows, sniff
 
 #: file, kind, good rows, positives; the labels are the publishers'
@@ -153,3 +154,45 @@ def test_a_line_without_end_does_not_fill_memory(tmp_path: Path) -> None:
     assert isinstance(rows[1], BadRow)
     assert "longer than 1048576 bytes" in rows[1].reason
     assert len(rows[1].text) <= 200
+
+
+def test_a_line_of_just_the_longest_length_is_read(tmp_path: Path) -> None:
+    longest = b"x" * ((1 << 20) - 4) + b"\tb\t1"
+    path = write(tmp_path, longest + b"\nc\td\t0\n" + b"y" + longest + b"\ne\tf\t1\n")
+    rows = list(read_rows(path, PairFileLayout(columns=3, label_column=2), "train"))
+    assert [(row.line, type(row)) for row in rows] == [(1, PairRow), (2, PairRow), (3, BadRow), (4, PairRow)]
+
+
+def test_a_very_long_line_is_shown_from_its_begin(tmp_path: Path) -> None:
+    path = write(tmp_path, b"a\tb\t1\n" + b"begin" + b"x" * (3 << 20) + b"\nc\td\t0\n")
+    bad = read(path)[1]
+    assert isinstance(bad, BadRow)
+    assert bad.text.startswith("beginx")
+
+
+@pytest.mark.parametrize(
+    "text", ["y\tscore\t1\na\tb\t0\nc\td\t1\n", "sentence1\ttext2\t1\na\tb\t0\n", "1\t标签\tx\n0\ta\tb\n1\tc\td\n"]
+)
+def test_a_first_row_with_a_label_is_no_header_whatever_its_words(tmp_path: Path, text: str) -> None:
+    rows = read(write(tmp_path, text.encode()))
+    assert len(rows) == text.count("\n")
+    assert all(isinstance(row, PairRow) for row in rows)
+
+
+@pytest.mark.parametrize("label", ["", "2", "nan", "-1"])
+def test_a_first_row_whose_label_is_missing_or_wrong_is_told(tmp_path: Path, label: str) -> None:
+    rows = read(write(tmp_path, f"a\tb\t{label}\nc\td\t0\ne\tf\t1\n".encode()))
+    assert [(row.line, type(row)) for row in rows] == [(1, BadRow), (2, PairRow), (3, PairRow)]
+
+
+def test_one_tab_does_not_make_a_comma_file_one_of_tabs(tmp_path: Path) -> None:
+    rows = read(write(tmp_path, "甲,乙,1\n丙\t一,丁,0\n戊,己,1\n".encode()))
+    assert [(row.a, row.label) for row in rows if isinstance(row, PairRow)] == [("甲", 1), ("丙\t一", 0), ("戊", 1)]
+    with pytest.raises(ValueError, match="line 2: 'two' has neither a tab nor a comma"):
+        sniff(write(tmp_path, b"one\tpair\ntwo\nthree\nfour\n"), "train")
+
+
+def test_the_sample_is_bounded_however_long_its_lines_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_file, "SAMPLE_TEXT", 1000)
+    path = write(tmp_path, b"a\tb\t1\n" * 400)
+    assert 1000 / 5 < len(pair_file._sample(path)) < 1000 / 5 + 2

@@ -14,7 +14,15 @@ from ml.contract.scores import Scores
 from ml.errors import RunError
 from ml.metrics import auc_interval
 from ml.mixing import FOUND, combine
-from ml.prediction_files import RunScores, read_test_predictions, read_valid, write_scores, write_test, write_valid
+from ml.prediction_files import (
+    RunScores,
+    read_scores,
+    read_test_predictions,
+    read_valid,
+    write_scores,
+    write_test,
+    write_valid,
+)
 from ml.run import run
 
 ROWS = [(f"a{n}", f"b{n}", n % 3 == 0) for n in range(120)]
@@ -129,12 +137,46 @@ def test_members_that_do_not_fit_are_refused(bench: SimpleNamespace) -> None:
         bench.blend(fusion={"members": [1, 3]})
     broken = bench.folder / "experiment-1" / "valid_predictions.tsv"
     broken.write_text("1\t0\n")
-    with pytest.raises(RunError, match=r"line 1: .* is not a row, a label and a probability"):
+    with pytest.raises(RunError, match=r"line 1: .* is not a row \(above the one before\), a label and a probability"):
         read_valid(broken)
     tests = bench.folder / "experiment-1" / "test_predictions.tsv"
     tests.write_text("0.5\nx\n")
     with pytest.raises(RunError, match="line 2: 'x' is not a probability"):
         read_test_predictions(tests)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "1\t0\tnan",
+            "1\t0\t1.5",
+            "1\t0\t-0.5",
+            "1\t2\t0.5",
+            "-1\t0\t0.5",
+            "1_0\t0\t0.5",
+            "\u0661\t0\t0.5",
+            "0\t0\t0.5",
+        ),
+        *(f"{10**30}\t0\t0.5", "1\t300\t0.5", "1\t0\t0.5\u2028", "#", ""),
+    ],
+)
+def test_a_line_that_no_run_wrote_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "valid_predictions.tsv"
+    path.write_bytes(f"0\t1\t0.5\n{line}\n".encode())
+    with pytest.raises(RunError, match=r"line 2: .* is not a row"):
+        read_valid(path)
+
+
+def test_bytes_that_are_no_text_are_named_too(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.tsv"
+    path.write_bytes(b"0.5\n\xff\n")
+    with pytest.raises(RunError, match=r"line 2: '\\\\xff' is not a probability"):
+        read_test_predictions(path)
+    for content in (b"{", b'{"train": {}}', b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match="the file is not what a run writes"):
+            read_scores(path)
 
 
 def test_the_interval_covers_and_narrows_and_goes_by_component() -> None:

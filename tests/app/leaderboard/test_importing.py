@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
-from app.errors import NotFound
+from app.errors import NotFound, Refused
 from app.experiments import queries as experiment_queries
 from app.leaderboard import exporting
 from app.leaderboard.importing import import_table
@@ -70,3 +70,17 @@ def test_a_slip_in_the_slug_makes_no_contest(session: Session) -> None:
     make_contest(session, "Oppo")
     with pytest.raises(NotFound, match="there is no contest 'opo'; did you mean 'oppo'"):
         import_table(session, "opo", "| experiment | online |\n|-|-|\n| a | 0.5 |\n")
+
+
+def test_a_row_that_can_not_be_kept_is_named_by_its_line(session: Session) -> None:
+    head = "| experiment | online | |\n|-|-|-|\n| a | 0.5 | |\n"
+    with pytest.raises(Refused, match="line 4: the note has 50001 characters"):
+        import_table(session, "oppo", head + f"| b | 0.6 | {'x' * 50_001} |\n")
+
+
+def test_a_name_of_nothing_that_prints_is_one_by_its_line(session: Session) -> None:
+    text = "| experiment | online |\n|-|-|\n| \u200b | 0.5 |\n| b | 0.6 |\n"
+    result = import_table(session, "oppo", text)
+    assert table(session, "oppo") == [("(unnamed, line 3)", "", "", "0.5"), ("b", "", "", "0.6")]
+    assert "line 3: nothing of the name '\\u200b' can be printed" in result.remarks[-1]
+    assert import_table(session, "oppo", text).unchanged == 2

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.leaderboard import table_text
 from app.leaderboard.table_text import cell_text, read_cell, read_tables, write_csv, write_markdown
 
 NOTE = Path(__file__).resolve().parents[4] / "shared" / "seed-notes.md"
@@ -89,7 +90,7 @@ def test_other_tables_are_left_alone_and_said_so() -> None:
         "| card | minutes |\n|-|-|\n| P100 | 55 |\n\ntext\n\n| model | dev |\n|-|-|\n| bert | 0.9 |\n"
     )
     assert [(row.name, row.valid.value if row.valid else None) for row in reading.rows] == [("bert", 0.9)]
-    assert reading.remarks == ["line 1: not a score table, left alone: | card | minutes |"]
+    assert reading.remarks == ["lines 1 to 3: not a score table, left alone: | card | minutes |"]
 
 
 def test_a_row_without_a_name_and_a_cell_without_a_number_are_kept() -> None:
@@ -103,3 +104,23 @@ def test_a_row_without_a_name_and_a_cell_without_a_number_are_kept() -> None:
 def test_csv_starts_no_formula() -> None:
     text = write_csv(["a", "b"], [["=1+1", 0.5], ["-x", None]])
     assert text == "\ufeffa,b\r\n'=1+1,0.5\r\n'-x,\r\n"
+
+
+def test_rows_that_stand_in_no_table_are_named() -> None:
+    """Behind an indent, prose, or a rule of another width: nothing is dropped silently."""
+    reading = read_tables(
+        "| experiment | online |\n|-|-|\n| a | 0.5 |\n    | b | 0.6 |\n\nprose\n| c | 0.7 |\n\n"
+        "| experiment | online |\n|-|-|-|\n| d | 0.8 |\n"
+    )
+    assert [row.name for row in reading.rows] == ["a"]
+    assert [remark.partition(":")[0] for remark in reading.remarks] == [f"line {n}" for n in (4, 7, 9, 10, 11)]
+    assert reading.remarks[0] == "line 4: stands in no table, left alone: | b | 0.6 |"
+
+
+def test_a_row_of_as_many_cells_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    real = table_text.MarkdownIt.parse
+    monkeypatch.setattr(table_text.MarkdownIt, "parse", lambda self, text: parsed.append(text) or real(self, text))
+    rows = read_tables("| experiment | online |\n|-|-|\n" + "| a | 0.5 |\n" * 50).rows
+    assert len(rows) == 50
+    assert len(parsed) == 1

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
@@ -20,7 +21,7 @@ from app.runs import curve_service, intake, lifecycle, service
 from app.runs.curve_pages import MOST_RUNS, chart_groups
 from app.runs.curves import Points, coarse, packed, reduced, unpacked
 from app.runs.models import Attempt, CurvePiece, Run
-from ml.contract.events import DataRead, Evaluated, Event, EventBatch, Finished, Measured, Progress, Resumed
+from ml.contract.events import EVENT, DataRead, Evaluated, Event, EventBatch, Finished, Measured, Progress, Resumed
 from ml.contract.experiment import ExperimentConfig
 from ml.contract.hardware import Card, Hardware
 from ml.contract.scores import Scores
@@ -203,3 +204,26 @@ def test_of_very_many_runs_the_page_says_how_many_it_does_not_draw(session: Sess
     finetuning, machine = chart_groups(runs)
     assert (len(finetuning.charts[0].runs), finetuning.left_out, machine.left_out) == (MOST_RUNS, 20, 20)
     assert finetuning.charts[0].labels[5] == "fold 2, repeat 2"
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step", "later"), [(1e-300, 2**62, 1e300), (5e-324, 7, 1.0), (0.0, 7, 1e308), (1e308, 2**63 - 1, 1e308)]
+)
+def test_whatever_numbers_were_told_the_run_can_end(
+    session: Session, run: Run, epoch: float, step: int, later: float
+) -> None:
+    attempt = taken(session, run)
+    told = {"stage": "finetune", "total_steps": 9, "loss": 0.5, "learning_rate": 1.0, "samples_per_second": 1.0}
+    scores = Scores(roc_auc=0.5, accuracy=0.5, f1=0.5, log_loss=0.5)
+    progress = Progress(step=step, epoch=epoch, seconds_left=1.0, **told)  # type: ignore[arg-type]
+    send(session, run, attempt, [progress, Evaluated(epoch=later, scores=scores), Finished(seconds=1)])
+    assert run.status == "finished"
+    assert set(curve_service.curves(session, run, ["loss", "valid_f1"])) == {"loss", "valid_f1"}
+
+
+def test_a_number_that_no_array_holds_is_refused() -> None:
+    good = {"type": "data_read", "unit": "ids", "train_rows": 1, "valid_rows": 1, "test_rows": 1, "vocab_size": 1}
+    good |= {"unknown_rate": 0.0, "components": 1, "largest_component_rows": 1, "split_sha256": ""}
+    assert EVENT.validate_python(good)
+    with pytest.raises(ValidationError, match="less than or equal to 9223372036854775807"):
+        EVENT.validate_python({**good, "train_rows": 10**400})

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from ml.contract.events import Artifact, Finished, Log
+from ml.contract.events import Artifact, Failed, Finished, Log
 from tests.factories import TINY, contest_over_http, experiment_over_http, upload_over_http
 
 WHO = {"worker": "w1", "boot_id": "boot-one"}
@@ -82,6 +82,7 @@ def test_cancel_reaches_the_worker_in_the_next_answer(
         b'{"first": 1, "events": [{"type": "log", "message": "x", "extra": 1}]}',
         b'{"first": 1, "events": [{"type": "finished", "seconds": NaN}]}',
         b'{"first": 1, "events": [{"type": "finished", "seconds": 1e999}]}',
+        b'{"first": 1, "events": [{"type": "log", "message": "half a character: \\ud800"}]}',
     ],
 )
 def test_a_malformed_batch_is_refused_and_changes_nothing(
@@ -105,3 +106,15 @@ def test_lost_files_are_said_to_be_lost(
     answer = client.get(f"/api/v1/runs/{run_id}/inputs/{sha256}", headers=mine)
     assert answer.status_code == 404
     assert "no longer in the data folder" in answer.json()["error"]["message"]
+
+
+def test_a_run_that_printed_a_nul_can_end(client: TestClient, run_id: int, worker_headers: dict[str, str]) -> None:
+    """Postgres keeps no NUL: the last word of a crash was refused there, and the run waited for its lease to end."""
+    _, mine = claim(client, run_id, worker_headers)
+    told = batch(1, Log(message="a\0b"), Failed(reason="out of \0 memory", detail="line\0\nline"))
+    answer = client.post(f"/api/v1/runs/{run_id}/events", json=told, headers=mine)
+    assert answer.json() == {"stored": 2, "stop": False}
+    run = client.get(f"/api/v1/runs/{run_id}").json()
+    assert (run["status"], run["reason"]) == ("failed", "out of \ufffd memory")
+    lines = client.get(f"/api/v1/runs/{run_id}/log").json()["lines"]
+    assert [line["text"] for line in lines][:2] == ["a\ufffdb", "failed: out of \ufffd memory"]

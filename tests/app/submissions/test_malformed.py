@@ -4,6 +4,7 @@ file, what stands there and the way out."""
 import io
 import re
 import struct
+import time
 import zipfile
 
 import numpy as np
@@ -120,6 +121,24 @@ def test_a_malformed_file(kind: str) -> None:
     assert caught.value.message.startswith("mine.tsv")
     assert caught.value.fields[0].field == "file"
     assert caught.value.detail == {"kind": kind}
+
+
+@pytest.mark.parametrize("value", ["\u0131nf", "In\ufb01nity", "\u0131nf\u0131n\u0131ty", "1_0", "\uff11", "\u0663"])
+def test_what_only_looks_like_a_number_is_none(value: str) -> None:
+    with pytest.raises(Malformed, match=r"line 1: .* is not a number|is a header") as caught:
+        read(f"{value}\n0.5\n".encode(), PLAIN)
+    assert caught.value.kind in {"not_a_number", "header_unexpected"}
+    with pytest.raises(Malformed, match="line 2: "):
+        read(f"0.5\n{value}\n".encode(), PLAIN)
+
+
+def test_a_long_number_that_is_none_is_refused_at_once() -> None:
+    """A pattern that may divide the digits in two ways tries all of them: an hour for such a line."""
+    line = b"1 2\t3\t0.1\n4\t5\t" + b"9" * 60_000 + b"x\n"
+    began = time.perf_counter()
+    with pytest.raises(Malformed, match=r"line 2: .* is not a number"):
+        read(line, PAIRS)
+    assert time.perf_counter() - began < 1
 
 
 def test_no_two_messages_are_alike() -> None:
