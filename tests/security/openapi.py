@@ -69,41 +69,28 @@ class Campaign:
 
     house: House
     kind: str
-    seed: int
     outcome: Outcome
-    operations: list[APIOperation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.operations = operations(self.house.app.openapi())
         self.outcome.cases[self.kind] = Counter()
-
-    def round(self, number: int, most: int) -> None:
-        """Every operation by every caller, until so many cases are done."""
-        for operation in self.operations:
-            turns = list(self.house.callers) * AT_ONCE
-            if self._block(operation, number, turns[: most - self.done]):
-                self.house.restore()
-
-    def short_round(self, half: int) -> None:
-        """Every operation, once, by every other caller: those whom the other half leaves out. The rows are brought back
-        only after what takes something away from the others: keys, or what was deleted."""
-        for number, operation in enumerate(self.operations):
-            turns = list(self.house.callers)[(half + number) % 2 :: 2]
-            taking = operation.method == "delete" or "accounts" in (operation.tags or ())
-            if self._block(operation, 0, turns) and taking:
-                self.house.restore()
 
     @property
     def done(self) -> int:
         """Cases of this house."""
         return sum(self.outcome.cases[self.kind].values())
 
-    def _block(self, operation: APIOperation, number: int, turns: list[str]) -> bool:
-        """Whether something may have changed."""
-        draw = random.Random(seeded(self.seed, self.kind, number, operation.label))
+    def round(self, of: list[APIOperation], draw: random.Random, most: int) -> None:
+        """Every operation by every caller, until so many cases are done."""
+        for operation in of:
+            turns = (list(self.house.callers) * AT_ONCE)[: most - self.done]
+            cases = list(drawn(operation, len(turns), draw.randrange(1 << 32)))
+            draw.shuffle(cases)
+            if self.call(operation, turns, cases, draw):
+                self.house.restore()
+
+    def call(self, operation: APIOperation, turns: list[str], cases: list[Case], draw: random.Random) -> bool:
+        """One after the other, in no order. Whether something may have changed."""
         draw.shuffle(turns)
-        cases = list(drawn(operation, len(turns), draw.randrange(1 << 32)))
-        draw.shuffle(cases)
         changed = False
         with calling(self.house) as wire:
             for caller, case in zip(turns, cases, strict=True):
@@ -175,12 +162,28 @@ def run(kinds: tuple[str, ...], cases: int, seed: int, folder: Path) -> Outcome:
     """So many cases, shared by the databases."""
     outcome = Outcome()
     for kind in kinds:
+        draw = random.Random(seeded(seed, kind))
         with _database(kind, folder) as url, built(folder / kind, url) as house:
-            campaign, number = Campaign(house, kind, seed, outcome), 0
+            campaign, of = Campaign(house, kind, outcome), operations(house.app.openapi())
             while campaign.done < cases // len(kinds):
-                campaign.round(number, cases // len(kinds))
-                number += 1
+                campaign.round(of, draw, cases // len(kinds))
                 print(f"{kind}: {campaign.done} cases, {len(outcome.findings)} findings", flush=True)
+    return outcome
+
+
+def short_run(houses: dict[str, House], seed: int) -> Outcome:
+    """Every operation once by everybody: on each database by every other caller, on the next one by those whom it left
+    out. The rows are brought back only after what takes something away from the others: keys, or what was deleted."""
+    outcome, draw = Outcome(), random.Random(seed)
+    campaigns = [Campaign(house, kind, outcome) for kind, house in houses.items()]
+    for number, operation in enumerate(operations(campaigns[0].house.app.openapi())):
+        callers = list(campaigns[0].house.callers)
+        cases = list(drawn(operation, len(callers), draw.randrange(1 << 32)))
+        for place, campaign in enumerate(campaigns, number):
+            part = slice(place % len(campaigns), None, len(campaigns))
+            changed = campaign.call(operation, callers[part], cases[part], draw)
+            if changed and (operation.method == "delete" or "accounts" in (operation.tags or ())):
+                campaign.house.restore()
     return outcome
 
 

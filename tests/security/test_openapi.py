@@ -1,5 +1,7 @@
 """The short run of tests/security/openapi.py: each operation by everybody, on both databases; and that it tells."""
 
+import shutil
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ from pydantic import BaseModel
 
 from app import answers, main
 from app.security import anyone
-from tests.conftest import DATABASES
+from tests.conftest import drop_postgres, new_postgres
 from tests.security.house import HOST
-from tests.security.openapi import Campaign, Outcome, wrong
+from tests.security.openapi import short_run, wrong
 from tests.security.openapi_cases import BODIES, drawn, operations, request_of
 from tests.security.openapi_house import built
 from tests.security.wire import Wire
@@ -27,16 +29,24 @@ class Shape(BaseModel):
     a: int
 
 
-def test_every_operation_answers_everybody_as_documented(migrated_url: str, tmp_path: Path) -> None:
-    """A half of the callers on one database, and the other half on the other."""
-    kind, outcome = migrated_url.split(":")[0], Outcome()
-    with built(tmp_path, migrated_url) as house:
-        campaign = Campaign(house, kind, seed=1, outcome=outcome)
-        campaign.short_round(half=DATABASES.index("sqlite" if kind == "sqlite" else "postgres"))
-        everything, callers = len(campaign.operations), len(house.callers)
+def test_every_operation_answers_everybody_as_documented(
+    migrated_file: Path, migrated_postgres: str, tmp_path: Path
+) -> None:
+    """Each caller on one of the databases, each operation on both."""
+    shutil.copy(migrated_file, tmp_path / "bench.db")
+    url = new_postgres(migrated_postgres)
+    try:
+        with (
+            built(tmp_path / "sqlite", f"sqlite:///{tmp_path / 'bench.db'}") as on_sqlite,
+            built(tmp_path / "postgres", url) as on_postgres,
+        ):
+            outcome = short_run({"sqlite": on_sqlite, "postgres": on_postgres}, seed=1)
+    finally:
+        drop_postgres(url)
     assert outcome.findings == {}
-    assert len({label for label, _ in outcome.reached}) == everything
-    assert outcome.total == everything * callers // 2
+    called = {operation.label for operation in operations(documented())}
+    assert {label for label, _ in outcome.reached} == called
+    assert sum(outcome.cases.values(), Counter()) == dict.fromkeys(on_sqlite.callers, len(called))
     assert len({label for label, status in outcome.reached if status < 300}) >= REACHED
 
 
