@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import metrics
+from app.answers import of_bytes
 from app.db import Database, clock
 from app.errors import Away
 from app.language import gettext as _
@@ -82,7 +83,12 @@ def ready(request: Request) -> Alive:
     return Alive()
 
 
-@router.get("/metrics", dependencies=[Depends(needs("read"))], response_class=Response)
+@router.get(
+    "/metrics",
+    dependencies=[Depends(needs("read"))],
+    response_class=Response,
+    responses=of_bytes("text/plain", "in Prometheus's text format"),
+)
 def read_metrics(request: Request, settings: SettingsDep) -> Response:
     """In Prometheus's text format. Prometheus sends a member's token as its `authorization: credentials`."""
     text = metrics.exposition(settings, request.app.state.database)

@@ -23,7 +23,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
-from app import gate, health, preference_pages, schema, security
+from app import answers, gate, health, preference_pages, schema, security
 from app.accounts import account_pages, audit_api, audit_pages, join_pages, member_pages, openid_pages
 from app.accounts import api as account_api
 from app.accounts import pages as sign_in_pages
@@ -135,6 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(Forwarded, proxies=divided(settings.trusted_proxies))
     _routes(app)
     security.require_declared(app)
+    answers.describe(app)
     _error_handlers(app)
     return app
 

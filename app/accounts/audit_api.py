@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from app.accounts import audit_queries
 from app.accounts.audit_pages import AskedDep, csv_of
+from app.answers import of_bytes
 from app.security import needs
 from app.web import SessionDep
 
@@ -52,7 +53,7 @@ def read_audit(
     return EntriesOut(entries=entries, older=entries[-1].id if len(found) > limit else None)
 
 
-@router.get("/audit.csv", response_class=Response)
+@router.get("/audit.csv", response_class=Response, responses=of_bytes("text/csv", "the entries"))
 def export_audit(session: SessionDep, wanted: AskedDep) -> Response:
     """All that is asked for as CSV, the oldest first."""
     return csv_of(session, wanted)

@@ -99,7 +99,12 @@ def read_contest(slug: str, session: SessionDep) -> ContestOut:
     return contest_out(contest, [file_out(file) for file in queries.files(session, contest.id)])
 
 
-@router.post("/contests/{slug}/files", status_code=201, response_model=FileOut)
+@router.post(
+    "/contests/{slug}/files",
+    status_code=201,
+    response_model=FileOut,
+    responses={200: {"model": FileOut, "description": "the very file is there already"}},
+)
 def upload_file(
     request: Request,
     slug: str,

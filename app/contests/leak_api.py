@@ -82,7 +82,9 @@ def make(request: Request, background: BackgroundTasks, slug: str, body: AuditBo
     return want, known
 
 
-@router.post("/contests/{slug}/audits", responses={202: {"description": "it is being made: ask again"}})
+@router.post(
+    "/contests/{slug}/audits", responses={202: {"model": AuditOut, "description": "it is being made: ask again"}}
+)
 def make_audit(
     request: Request, slug: str, body: AuditBody, background: BackgroundTasks, response: Response
 ) -> AuditOut:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.accounts.service import digest
+from app.answers import of_bytes
 from app.contests import queries as contest_queries
 from app.db import clock
 from app.errors import Forbidden, NotFound, NotSignedIn
@@ -31,6 +32,8 @@ router = APIRouter(prefix="/api/v1", tags=["runs"])
 ARTIFACT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 ArtifactName = Annotated[str, Path(pattern=ARTIFACT_NAME)]
 WORKER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,99}$"
+#: what /openapi.json says of `stored_file`
+FILE = of_bytes("application/octet-stream", "its bytes", X_Content_SHA256="their hash")
 
 
 class Strict(BaseModel):
@@ -171,7 +174,9 @@ def heartbeat(holder: HeldDep, session: SessionDep, settings: SettingsDep) -> Ev
     return intake.heartbeat(session, holder.run, holder.attempt, lease, clock(session))
 
 
-@router.get("/runs/{run_id}/inputs/{sha256}", dependencies=[Depends(attempt)], response_class=FileResponse)
+@router.get(
+    "/runs/{run_id}/inputs/{sha256}", dependencies=[Depends(attempt)], response_class=FileResponse, responses=FILE
+)
 def read_input(sha256: str, holder: HeldDep, session: SessionDep, storage: StorageDep) -> FileResponse:
     """A file that the run's job names, by its hash."""
     for item in job_of(session, holder.run).inputs:
@@ -192,7 +197,9 @@ def cancel_run(run_id: int, session: SessionDep) -> RunOut:
     return run_out(session, service.cancel_run(session, run_id))
 
 
-@router.get("/runs/{run_id}/artifacts/{name}", dependencies=[Depends(member)], response_class=FileResponse)
+@router.get(
+    "/runs/{run_id}/artifacts/{name}", dependencies=[Depends(member)], response_class=FileResponse, responses=FILE
+)
 def read_artifact(run_id: int, name: ArtifactName, session: SessionDep, storage: StorageDep) -> FileResponse:
     """Download a file of the run's latest attempt; X-Content-SHA256 is its hash."""
     for artifact in queries.artifacts_of(session, queries.run(session, run_id)):

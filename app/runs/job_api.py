@@ -7,12 +7,17 @@ from fastapi.responses import FileResponse, PlainTextResponse
 
 from app.errors import NotFound
 from app.runs import queries, reproduce
-from app.runs.api import stored_file
+from app.runs.api import FILE, stored_file
 from app.security import member
 from app.web import SessionDep, SettingsDep, StorageDep, site_url
 from ml.contract.job import Job
 
-router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["runs"], dependencies=[Depends(member)])
+router = APIRouter(
+    prefix="/api/v1/runs/{run_id}",
+    tags=["runs"],
+    dependencies=[Depends(member)],
+    responses={409: {"description": "the run waits for another"}},
+)
 
 
 @router.get("/job")
@@ -22,7 +27,7 @@ def read_job(run_id: int, session: SessionDep) -> Job:
     return reproduce.job_again(session, queries.run(session, run_id))
 
 
-@router.get("/job/inputs/{sha256}", response_class=FileResponse)
+@router.get("/job/inputs/{sha256}", response_class=FileResponse, responses=FILE)
 def read_job_input(
     run_id: int, sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], session: SessionDep, storage: StorageDep
 ) -> FileResponse:

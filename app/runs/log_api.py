@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 
+from app.answers import of_bytes
 from app.runs import log_queries, log_service, queries
 from app.security import member
 from app.web import SessionDep
@@ -61,7 +62,7 @@ def read_log(
     return Response(out.model_dump_json(), media_type="application/json")
 
 
-@router.get("/log.txt", response_class=StreamingResponse)
+@router.get("/log.txt", response_class=StreamingResponse, responses=of_bytes("text/plain", "a line each"))
 def download_log(run_id: int, session: SessionDep, attempt: Attempt = None) -> StreamingResponse:
     """The whole of it as text."""
     run = queries.run(session, run_id)

@@ -70,7 +70,15 @@ def begin_or_end_upload(request: Request, run_id: int, body: UploadBody) -> Uplo
         return UploadOut(offset=body.size, artifact=ArtifactOut.model_validate(row, from_attributes=True))
 
 
-@router.patch("/runs/{run_id}/uploads/{sha256}")
+@router.patch(
+    "/runs/{run_id}/uploads/{sha256}",
+    openapi_extra={
+        "requestBody": {
+            "description": f"a piece of the file, at most {PIECE_BYTES} bytes",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
 async def send_piece(
     request: Request,
     run_id: int,

@@ -144,7 +144,7 @@ def read_history(
     status_code=201,
     dependencies=SUBMITS,
     responses={
-        200: {"description": "the very file was scored before; no upload of the day is used"},
+        200: {"model": dict[str, Any], "description": "the very file was scored before; no upload of the day is used"},
         409: {"description": "too early, or too late"},
         422: {"description": "malformed; detail.kind says how"},
         429: {"description": "the day is used up; detail.next_day_at says when the next begins"},

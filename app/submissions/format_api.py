@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.responses import Response
 
+from app.answers import of_bytes
 from app.contests import queries
 from app.experiments import queries as experiment_queries
 from app.security import member
@@ -40,7 +41,11 @@ def preview_format(slug: str, body: dict[str, Any], session: SessionDep, storage
     return asdict(sample_of(session, storage, queries.contest(session, slug), formats.checked(body)))
 
 
-@router.get("/experiments/{experiment_id}/submission-file", response_class=Response)
+@router.get(
+    "/experiments/{experiment_id}/submission-file",
+    response_class=Response,
+    responses=of_bytes("text/plain", "the file", "application/zip", X_Content_SHA256="its hash"),
+)
 def read_submission_file(
     request: Request, experiment_id: int, session: SessionDep, storage: StorageDep, background: BackgroundTasks
 ) -> Response:
