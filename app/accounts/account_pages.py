@@ -1,5 +1,6 @@
 """HTML: a member's own account: the password, the browsers signed in, and tokens of programs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,13 +10,14 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from app.accounts import access, queries, service, sessions, tokens
+from app.accounts import access, queries, service, sessions, throttle, tokens
 from app.accounts.models import Member, SignedIn, Token
 from app.accounts.pages import forgotten
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
-from app.db import clock
-from app.errors import AppError, NotFound, Refused
+from app.db import Database, clock
+from app.errors import AppError, NotFound, Refused, TooMany
+from app.identity import address_of
 from app.language import gettext as _
 from app.security import Actor, needs
 from app.web import SessionDep, page
@@ -93,16 +95,38 @@ def account(request: Request, session: SessionDep, who: Who) -> Response:
     return page(request, "accounts/account.html", _context(request, session, who, request.session.pop("told", "")))
 
 
+def changed_password(request: Request, who: Actor, old: str, new: str) -> int:
+    """Another password for who asks; how many other sessions ended. Raises Refused, and TooMany.
+
+    No session of the request: as in signing in, a try is counted, and committed, before the old password is looked
+    at. A session that was left open is no way to guess it.
+    """
+    database: Database = request.app.state.database
+    address = address_of(request)
+    with database.writing() as session:
+        name = account_of(session, who).name
+        throttle.admit(session, name, address)
+    with database.reading() as session:
+        service.require_password(account_of(session, who), old)
+    with database.writing() as session:
+        throttle.succeeded(session, name, address)
+        return service.change_password(session, account_of(session, who), new, but=who.session_id)
+
+
 @router.post("/account/password")
 def change_password(
-    request: Request, session: SessionDep, who: Who, new: Annotated[str, Form()], old: Annotated[str, Form()] = ""
+    request: Request, who: Who, new: Annotated[str, Form()], old: Annotated[str, Form()] = ""
 ) -> Response:
     """Another password; every other browser is signed out."""
     try:
-        ended = service.change_password(session, account_of(session, who), old, new, but=who.session_id)
-    except Refused as error:
-        wrong = {item.field: item.message for item in error.fields} or {"new": error.message}
-        return page(request, "accounts/account.html", _context(request, session, who, errors=wrong), error.status)
+        ended = changed_password(request, who, old, new)
+    except (Refused, TooMany) as error:
+        late = isinstance(error, TooMany)
+        wrong = {item.field: item.message for item in error.fields} or {"old" if late else "new": error.message}
+        headers = {"Retry-After": str(math.ceil(error.seconds))} if isinstance(error, TooMany) else None
+        with request.app.state.database.reading() as session:
+            context = _context(request, session, who, errors=wrong)
+        return page(request, "accounts/account.html", context, error.status, headers)
     request.session["told"] = _("The password is changed; %(count)s other sessions were ended.", count=ended)
     return RedirectResponse("/account", 303)
 

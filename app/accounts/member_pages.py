@@ -103,7 +103,7 @@ def invite(
 ) -> Response:
     """Make a link, and show it once: the page is the answer, so that nothing else ever holds it."""
     of = contest_queries.contest(session, contest).id if contest else None
-    _row, key = invitations.invite(session, invitations.Wanted(role, of, note, who.name))
+    _row, key = invitations.invite(session, invitations.Wanted(role, of, note, who.person))
     context = _members(session, "", link=link_of(request, key))
     return page(request, "accounts/members.html", context, headers={"Cache-Control": "no-store"})
 

@@ -65,7 +65,7 @@ def refused(request: Request, database: Database, name: str, error: NotSignedIn 
     request.state.tried_name = name
     settings: Settings = request.app.state.settings
     with database.reading() as session:
-        context = SignInPage(name, error.message, not queries.any_member(session), settings.openid)
+        context = SignInPage(name[:100], error.message, not queries.any_member(session), settings.openid)
     headers = {"Retry-After": str(math.ceil(error.seconds))} if isinstance(error, TooMany) else None
     return page(request, "accounts/sign_in.html", context, error.status, headers)
 
