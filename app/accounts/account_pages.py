@@ -1,6 +1,7 @@
 """HTML: a member's own account: the password, the browsers signed in, and tokens of programs."""
 
 import math
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts import access, queries, service, sessions, throttle, tokens
 from app.accounts.models import Member, SignedIn, Token
-from app.accounts.pages import forgotten
+from app.accounts.pages import CONNECT_WORD, forgotten
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import Database, clock
@@ -29,8 +30,8 @@ Who = Annotated[Actor, Depends(needs("self"))]
 @dataclass(frozen=True)
 class AccountPage:
     """accounts/account.html. `member` is None for the local user, who has no password. `made`: the text of a new
-    token, shown this once; `openid`: there is a provider; `errors` and `typed`: what is wrong with a form, and what was
-    typed into it."""
+    token, shown this once; `openid`: the word that a link to the provider says, empty without one; `errors` and
+    `typed`: what is wrong with a form, and what was typed into it."""
 
     member: Member | None
     who: Actor
@@ -42,7 +43,7 @@ class AccountPage:
     contest_names: Mapping[int, str]
     scopes: Mapping[str, str]
     told: str
-    openid: bool
+    openid: str
     made: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
@@ -83,10 +84,18 @@ def _context(
         contest_names={contest.id: contest.name for contest in contests},
         scopes={scope: access.SCOPES[scope] for scope in may_give(who)},
         told=told,
-        openid=request.app.state.settings.openid,
+        openid=_connect_word(request) if own and not own.subject else "",
         made=made,
         **wrong,
     )
+
+
+def _connect_word(request: Request) -> str:
+    """Drawn once a browser, until it is used; empty without a provider."""
+    if not request.app.state.settings.openid:
+        return ""
+    word: str = request.session.setdefault(CONNECT_WORD, secrets.token_urlsafe(16))
+    return word
 
 
 @router.get("/account")

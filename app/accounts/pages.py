@@ -18,6 +18,8 @@ from app.settings import Settings
 from app.web import SessionDep, SettingsDep, page
 
 router = APIRouter(dependencies=[Depends(anyone)])
+#: in the browser's cookie: what the account page's link to the OpenID provider says, and no other site knows
+CONNECT_WORD = "openid_word"
 
 
 @dataclass(frozen=True)

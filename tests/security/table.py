@@ -12,8 +12,8 @@ from tests.security.house import House
 Attack = Callable[[House], None]
 ATTACKS: dict[str, Attack] = {}
 ROOMS = (
-    *("browser", "scripts", "keys", "accounts", "audit", "tokens", "guessing", "input", "files"),
-    *("exports", "outgoing"),
+    *("browser", "scripts", "keys", "accounts", "audit", "tokens", "guessing", "openid", "input", "files", "sealed"),
+    *("predictions", "exports", "outgoing"),
 )
 ON_BOTH_DATABASES = {"keys", "accounts", "audit", "tokens", "guessing", "sealed"}
 

@@ -13,7 +13,7 @@ from tests.conftest import drop_postgres, new_postgres
 from tests.security.house import House, built
 from tests.security.table import Attack, all_attacks, on_both
 
-LEAST = 130
+LEAST = 170
 
 
 @contextmanager
