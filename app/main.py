@@ -40,7 +40,7 @@ from app.experiments import api as experiment_api
 from app.experiments import edit_pages, status_pages, stream_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
-from app.forwarded import Forwarded
+from app.forwarded import ByHttps, Forwarded
 from app.gate import CHARTS_CSP
 from app.language import LanguageOfRequest
 from app.language import gettext as _
@@ -133,6 +133,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(RootPath, root=settings.root_path)
     if settings.trusted_proxies:
         app.add_middleware(Forwarded, proxies=divided(settings.trusted_proxies))
+    if settings.https:
+        app.add_middleware(ByHttps)
     _routes(app)
     security.require_declared(app)
     _error_handlers(app)
