@@ -73,6 +73,7 @@ from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
 from app.webhooks import api as webhook_api
 from app.webhooks import pages as webhook_pages
+from app.webhooks import service as webhooks
 from app.webhooks.postman import Postman
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database = Database(settings.database)
     schema.require_head(database.write_engine)
     security.require_safe_start(settings, database)
+    if secret := settings.secret.get_secret_value():
+        with database.writing() as session:
+            webhooks.encrypt_all(session, secret)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
