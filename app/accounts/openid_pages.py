@@ -19,10 +19,11 @@ from app.accounts.models import Member
 from app.accounts.pages import CONNECT_WORD, begin, refused
 from app.db import Database
 from app.errors import AppError, NotFound, NotSignedIn, Refused
-from app.identity import Actor, by_https
+from app.identity import Actor
 from app.language import gettext as _
 from app.security import anyone
 from app.settings import Settings
+from app.web import site_url
 
 log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[Depends(anyone)])
@@ -60,7 +61,7 @@ async def leave(request: Request, connect: str = "") -> Response:
         raise Refused(_("this link is not of your account page, or was used: go there and try again"))
     who: Actor | None = getattr(request.state, "actor", None)
     request.session["openid_connect"] = who.member_id if connect and who else None
-    back = f"{'https' if by_https(request) else 'http'}://{request.url.netloc}{BACK}"
+    back = f"{site_url(request)}{BACK}"
     try:
         answer: Response = await provider.authorize_redirect(request, back)
     except Exception as error:  # whatever a network and a foreign server may do

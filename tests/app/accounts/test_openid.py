@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -115,6 +115,13 @@ def test_a_member_connects_the_own_account(app: FastAPI, provider: httpx2.Client
     client.post("/sign-in", data={"name": "ben", "password": PASSWORD})
     through(client, provider, link_of(client))
     assert "connected with ada already" in client.get("/account").text
+
+
+def test_below_a_root_path_the_provider_is_told_to_come_back_there(app: FastAPI, provider: httpx2.Client) -> None:
+    below = create_app(app.state.settings.model_copy(update={"root_path": "/pairboard"}))
+    left = browser(below).get("/pairboard/sign-in/openid").headers["location"]
+    assert parse_qs(urlsplit(left).query)["redirect_uri"] == ["http://bench.example/pairboard/sign-in/openid/back"]
+    below.state.database.dispose()
 
 
 def test_a_provider_that_is_away_is_told(app: FastAPI) -> None:
