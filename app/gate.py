@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.language import gettext as _
-from app.settings import EVERYWHERE, LOOPBACK_HOSTS, Settings, divided
+from app.settings import EVERYWHERE, LOOPBACK_HOSTS, Settings, divided, is_loopback_name
 
 #: they change nothing, so another site may as well ask for them: it can't read the answer
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -51,6 +51,7 @@ class Gate:
         listed = {host.lower() for host in divided(settings.allowed_hosts)}
         own = set() if settings.on_loopback else {socket.gethostname().lower(), settings.host.lower()} - EVERYWHERE
         self._hosts = {*LOOPBACK_HOSTS, *own, *listed}
+        self._hsts = f"max-age={settings.hsts_days * 86400}" if settings.hsts_days else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or refuse."""
@@ -63,11 +64,18 @@ class Gate:
                 out = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     out.setdefault(name, value)
+                if self._lasts(scope):
+                    out.setdefault("Strict-Transport-Security", self._hsts)
             await send(message)
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
         answer = JSONResponse({"error": {"message": refusal, "fields": []}}, 403) if refusal else self.app
         await answer(scope, receive, send_with_headers)
+
+    def _lasts(self, scope: Scope) -> bool:
+        """Whether the browser is to come by https alone from now on: it did, and not to its own machine, where other
+        programs serve plain http under the same name. Without subdomains, which may be other people's."""
+        return bool(self._hsts) and scope["scheme"] == "https" and not is_loopback_name(_host_of(scope))
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")
@@ -97,6 +105,10 @@ class Gate:
         if name in self._hosts or (ANY_HOST in self._hosts and name):
             return True
         return self._open_to_addresses and _is_address(name)
+
+
+def _host_of(scope: Scope) -> str:
+    return Headers(scope=scope).get("host", "")
 
 
 def _is_address(name: str) -> bool:

@@ -40,7 +40,7 @@ from app.experiments import api as experiment_api
 from app.experiments import edit_pages, status_pages, stream_api
 from app.experiments import form_pages as experiment_form_pages
 from app.experiments import pages as experiment_pages
-from app.forwarded import Forwarded
+from app.forwarded import ByHttps, Forwarded
 from app.gate import CHARTS_CSP
 from app.language import LanguageOfRequest
 from app.language import gettext as _
@@ -73,6 +73,7 @@ from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
 from app.webhooks import api as webhook_api
 from app.webhooks import pages as webhook_pages
+from app.webhooks import service as webhooks
 from app.webhooks.postman import Postman
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database = Database(settings.database)
     schema.require_head(database.write_engine)
     security.require_safe_start(settings, database)
+    if secret := settings.secret.get_secret_value():
+        with database.writing() as session:
+            webhooks.encrypt_all(session, secret)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -133,6 +137,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(RootPath, root=settings.root_path)
     if settings.trusted_proxies:
         app.add_middleware(Forwarded, proxies=divided(settings.trusted_proxies))
+    if settings.https:
+        app.add_middleware(ByHttps)
     _routes(app)
     security.require_declared(app)
     answers.describe(app)

@@ -9,7 +9,8 @@ Everything else needs a session (pages) or `Authorization: Bearer` (programs).
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextvars import copy_context
 from functools import cache
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from starlette.exceptions import HTTPException
 from app.accounts import access, queries
 from app.accounts.keys import ATTEMPT_PREFIX
 from app.db import Database
-from app.errors import AppError, Forbidden, NotSignedIn, TooMany
+from app.errors import AppError, Forbidden, NotFound, NotSignedIn, TooMany
 from app.identity import NOBODY, Actor, bearer, identify
 from app.language import gettext as _
 from app.runs import access_queries
@@ -146,7 +147,9 @@ async def _admitted(request: Request) -> Actor:
     reach = who.reach(scope)
     access.hold_to(reach)
     if reach.differs and _NAMES_CONTEST & request.path_params.keys():
-        await run_in_threadpool(_require_contest, request)
+        database: Database = request.app.state.database
+        unsafe = request.method not in _SAFE
+        await run_in_threadpool(_require_contest, database, request.path_params, unsafe=unsafe)
     return who
 
 
@@ -187,14 +190,60 @@ def _one_attempt(request: Request) -> Actor:
     return Actor("attempt", "attempt")
 
 
+def refusal(request: Request, method: str, path: str, named: Mapping[str, Any]) -> str:
+    """Why who asks for this page would be refused another request, "" if the door would open: as routes declare it.
+    `named`: what its form says beside the path, a contest's slug."""
+    who: Actor | None = getattr(request.state, "actor", None)
+    found = _route_at(request.app, method, path)
+    if found is None or who is None:
+        return ""
+    route, params = found
+    scope = declared(route) or "admin"
+    if scope == "anyone":
+        return ""
+    try:
+        _require_scope(who, scope, f"{method} {route.path}", params)
+        # in a context of its own: the page itself stays held to what it asked for
+        copy_context().run(_require_reach, request.app.state.database, who, scope, method, {**params, **named})
+    except (Forbidden, NotFound) as error:
+        return error.message
+    return ""
+
+
+def may_everything(request: Request) -> bool:
+    """Whether nothing would be refused to who asks, or nobody is known: then there is nothing to look for."""
+    who: Actor | None = getattr(request.state, "actor", None)
+    if who is None:
+        return True
+    return who.scopes >= access.ROLES["owner"] and not who.special and who.contest_id is None
+
+
+def _route_at(app: FastAPI, method: str, path: str) -> tuple[APIRoute, dict[str, str]] | None:
+    for route in all_routes(app):
+        if method in (route.methods or ()) and (match := route.path_regex.match(path)):
+            return route, match.groupdict()
+    return None
+
+
+def _require_reach(database: Database, who: Actor, scope: str, method: str, named: Mapping[str, Any]) -> None:
+    reach = who.reach(scope)
+    access.hold_to(reach)
+    if reach.differs and _NAMES_CONTEST & named.keys():
+        _require_contest(database, named, unsafe=method not in _SAFE)
+
+
 def _require(who: Actor | None, scope: str, request: Request) -> Actor:
-    """Raise unless this scope is had everywhere, or in some contest while the path names one."""
+    """Raise unless somebody asks who has this scope."""
     if scope == "worker" and bearer(request) is None:
         raise NotSignedIn(_("workers send Authorization: Bearer <worker token> (pairboard token add --scope worker)"))
     if who is None:
         raise NotSignedIn(_("sign in first, or send Authorization: Bearer <token>"))
-    called = f"{request.method} {request.scope['route'].path}"
-    in_contest = bool(_NAMES_CONTEST & request.path_params.keys()) or called in ACROSS
+    return _require_scope(who, scope, f"{request.method} {request.scope['route'].path}", request.path_params)
+
+
+def _require_scope(who: Actor, scope: str, called: str, params: Mapping[str, Any]) -> Actor:
+    """Raise unless this scope is had everywhere, or in some contest while the path names one."""
+    in_contest = bool(_NAMES_CONTEST & params.keys()) or called in ACROSS
     if who.contest_id is not None and not in_contest:
         raise Forbidden(_("the token '%(name)s' reaches one contest: this is of all of them", name=who.name))
     if scope == "self":
@@ -218,10 +267,9 @@ def _why(who: Actor, scope: str) -> str:
     return _("you may %(may)s: this needs %(scope)s; ask an owner", **told)
 
 
-def _require_contest(request: Request) -> None:
+def _require_contest(database: Database, named: Mapping[str, Any], *, unsafe: bool) -> None:
     """Of a row that the path names. Raises NotFound where it is not there for who asks, as if it were not at all."""
-    database: Database = request.app.state.database
     with database.reading() as session:
-        access_queries.require(session, request.path_params, unsafe=request.method not in _SAFE)
-        if (number := access_queries.number_of(request.path_params.get("submission_id"))) is not None:
+        access_queries.require(session, named, unsafe=unsafe)
+        if (number := access_queries.number_of(named.get("submission_id"))) is not None:
             submission_queries.submission(session, number)

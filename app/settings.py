@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     token_requests_per_minute: int = Field(1200, ge=0, description="of one token; a worker's may ten times; 0: any")
     allowed_hosts: str = Field("", description="extra Host names to answer to, divided by commas; * any")
     trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-… count, divided by commas")
+    https: bool = Field(False, description="browsers reach us by https alone, though no trusted proxy says so")
+    hsts_days: int = Field(365, ge=0, le=3650, description="for which browsers keep to https; 0: they are not told to")
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="path under which a proxy serves us")
     lease_seconds: float = Field(900, ge=1, description="a worker silent for longer loses its run")
     log_format: LogFormat = Field("text", description="json: one object a line, for programs")
@@ -123,6 +125,12 @@ class Settings(BaseSettings):
     def token_file(self) -> Path:
         """Where `pairboard up` and `setup` leave the token of their own workers; readable by the owner alone."""
         return self.worker_token_file or self.data_dir / "worker-token"
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether a Host header, with its port or without, calls this machine by a name that only itself has."""
+    name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    return name.lower() in LOOPBACK_HOSTS
 
 
 def divided(text: str) -> list[str]:

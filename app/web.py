@@ -17,10 +17,11 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 from starlette.templating import Jinja2Templates
 
-from app import language, preferences, queue, root_path
+from app import language, preferences, queue, root_path, security
 from app.contract_words import metric_title
 from app.db import Database
 from app.experiments.note import plain
+from app.held_back import marked
 from app.identity import Actor
 from app.language import gettext as _
 from app.root_path import AddressesFromRoot, in_message
@@ -121,7 +122,23 @@ def page(
         "next_theme": preferences.next_theme(theme),
         "themes": preferences.THEMES,
     }
-    return templates().TemplateResponse(request, template, values, status_code=status_code, headers=headers)
+    html = templates().env.get_template(template).render({"request": request, **values})
+    return HTMLResponse(held_back(request, html), status_code, headers)
+
+
+def held_back(request: Request, html: str) -> str:
+    """A page or a part of one as who asks gets it: buttons that would be refused are switched off."""
+    if security.may_everything(request):
+        return html
+    root, seen = root_path.current(), dict[tuple[str, str, str], str]()
+
+    def refusal(method: str, path: str, named: Mapping[str, str]) -> str:
+        asked = method, path.removeprefix(root), named.get("slug", "")
+        if asked not in seen:
+            seen[asked] = security.refusal(request, method, asked[1], named)
+        return seen[asked]
+
+    return marked(html, refusal)
 
 
 def _asker(request: Request) -> dict[str, Any]:

@@ -67,6 +67,7 @@ ALLOWED = {
             "tabulate",
             "argon2",
             "authlib",
+            "cryptography",
             "numpy",
             "scipy",
             "sklearn",

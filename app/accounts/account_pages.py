@@ -1,5 +1,7 @@
 """HTML: a member's own account: the password, the browsers signed in, and tokens of programs."""
 
+import math
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,13 +11,14 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from app.accounts import access, queries, service, sessions, tokens
+from app.accounts import access, queries, service, sessions, throttle, tokens
 from app.accounts.models import Member, SignedIn, Token
-from app.accounts.pages import forgotten
+from app.accounts.pages import CONNECT_WORD, forgotten
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
-from app.db import clock
-from app.errors import AppError, NotFound, Refused
+from app.db import Database, clock
+from app.errors import AppError, NotFound, Refused, TooMany
+from app.identity import address_of
 from app.language import gettext as _
 from app.security import Actor, needs
 from app.web import SessionDep, page
@@ -27,8 +30,8 @@ Who = Annotated[Actor, Depends(needs("self"))]
 @dataclass(frozen=True)
 class AccountPage:
     """accounts/account.html. `member` is None for the local user, who has no password. `made`: the text of a new
-    token, shown this once; `openid`: there is a provider; `errors` and `typed`: what is wrong with a form, and what was
-    typed into it."""
+    token, shown this once; `openid`: the word that a link to the provider says, empty without one; `errors` and
+    `typed`: what is wrong with a form, and what was typed into it."""
 
     member: Member | None
     who: Actor
@@ -40,7 +43,7 @@ class AccountPage:
     contest_names: Mapping[int, str]
     scopes: Mapping[str, str]
     told: str
-    openid: bool
+    openid: str
     made: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
@@ -81,10 +84,18 @@ def _context(
         contest_names={contest.id: contest.name for contest in contests},
         scopes={scope: access.SCOPES[scope] for scope in may_give(who)},
         told=told,
-        openid=request.app.state.settings.openid,
+        openid=_connect_word(request) if own and not own.subject else "",
         made=made,
         **wrong,
     )
+
+
+def _connect_word(request: Request) -> str:
+    """Drawn once a browser, until it is used; empty without a provider."""
+    if not request.app.state.settings.openid:
+        return ""
+    word: str = request.session.setdefault(CONNECT_WORD, secrets.token_urlsafe(16))
+    return word
 
 
 @router.get("/account")
@@ -93,16 +104,38 @@ def account(request: Request, session: SessionDep, who: Who) -> Response:
     return page(request, "accounts/account.html", _context(request, session, who, request.session.pop("told", "")))
 
 
+def changed_password(request: Request, who: Actor, old: str, new: str) -> int:
+    """Another password for who asks; how many other sessions ended. Raises Refused, and TooMany.
+
+    No session of the request: as in signing in, a try is counted, and committed, before the old password is looked
+    at. A session that was left open is no way to guess it.
+    """
+    database: Database = request.app.state.database
+    address = address_of(request)
+    with database.writing() as session:
+        name = account_of(session, who).name
+        throttle.admit(session, name, address)
+    with database.reading() as session:
+        service.require_password(account_of(session, who), old)
+    with database.writing() as session:
+        throttle.succeeded(session, name, address)
+        return service.change_password(session, account_of(session, who), new, but=who.session_id)
+
+
 @router.post("/account/password")
 def change_password(
-    request: Request, session: SessionDep, who: Who, new: Annotated[str, Form()], old: Annotated[str, Form()] = ""
+    request: Request, who: Who, new: Annotated[str, Form()], old: Annotated[str, Form()] = ""
 ) -> Response:
     """Another password; every other browser is signed out."""
     try:
-        ended = service.change_password(session, account_of(session, who), old, new, but=who.session_id)
-    except Refused as error:
-        wrong = {item.field: item.message for item in error.fields} or {"new": error.message}
-        return page(request, "accounts/account.html", _context(request, session, who, errors=wrong), error.status)
+        ended = changed_password(request, who, old, new)
+    except (Refused, TooMany) as error:
+        late = isinstance(error, TooMany)
+        wrong = {item.field: item.message for item in error.fields} or {"old" if late else "new": error.message}
+        headers = {"Retry-After": str(math.ceil(error.seconds))} if isinstance(error, TooMany) else None
+        with request.app.state.database.reading() as session:
+            context = _context(request, session, who, errors=wrong)
+        return page(request, "accounts/account.html", context, error.status, headers)
     request.session["told"] = _("The password is changed; %(count)s other sessions were ended.", count=ended)
     return RedirectResponse("/account", 303)
 

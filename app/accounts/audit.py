@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 from app.accounts import audit_queries
 from app.accounts.models import AuditEntry
 from app.db import clock
+from app.spreadsheets import harmless
 
 COLUMNS = tuple(column.name for column in AuditEntry.__table__.columns)
-#: a cell that begins like this is a formula to spreadsheets
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,5 @@ def lines(session: Session, asked: audit_queries.Asked) -> Iterator[str]:
         yield text.getvalue()
 
 
-def _cell(value: object) -> str:
-    text = "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _cell(value: object) -> object:
+    return harmless("" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value))

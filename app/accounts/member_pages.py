@@ -15,10 +15,9 @@ from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
 from app.errors import AppError
-from app.identity import by_https
 from app.language import gettext as _
 from app.security import Actor, needs
-from app.web import SessionDep, page
+from app.web import SessionDep, page, site_url
 
 router = APIRouter(dependencies=[Depends(needs("admin"))])
 
@@ -103,14 +102,14 @@ def invite(
 ) -> Response:
     """Make a link, and show it once: the page is the answer, so that nothing else ever holds it."""
     of = contest_queries.contest(session, contest).id if contest else None
-    _row, key = invitations.invite(session, invitations.Wanted(role, of, note, who.name))
+    _row, key = invitations.invite(session, invitations.Wanted(role, of, note, who.person))
     context = _members(session, "", link=link_of(request, key))
     return page(request, "accounts/members.html", context, headers={"Cache-Control": "no-store"})
 
 
 def link_of(request: Request, key: str) -> str:
     """The address that the invited person opens."""
-    return f"{'https' if by_https(request) else 'http'}://{request.url.netloc}/join?key={key}"
+    return f"{site_url(request)}/join?key={key}"
 
 
 @router.post("/members/invitations/{invitation_id}/end")

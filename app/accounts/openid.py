@@ -11,6 +11,8 @@ from app.accounts.models import Member
 from app.errors import Conflict, NotSignedIn
 from app.language import gettext as _
 
+#: of issuer and subject together, as the column has them
+MOST_SUBJECT = 400
 #: claims that may name a person, in order
 _NAMES = ("preferred_username", "name", "email", "sub")
 
@@ -40,7 +42,11 @@ def connect(session: Session, member: Member, issuer: str, claims: Mapping[str, 
 
 
 def _subject(issuer: str, claims: Mapping[str, Any]) -> str:
-    return f"{issuer} {claims['sub']}"[:400]
+    """Never cut: two who begin alike would be one. OpenID allows 255 characters of subject."""
+    subject = f"{issuer} {claims['sub']}"
+    if len(subject) > MOST_SUBJECT:
+        raise NotSignedIn(_("the provider's name of you is longer than %(most)s characters", most=MOST_SUBJECT))
+    return subject
 
 
 def _free_name(session: Session, claims: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Authlib speaks with it: discovery, PKCE, state, nonce, and the checks of the ID 
 """
 
 import logging
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,13 +16,14 @@ from starlette.concurrency import run_in_threadpool
 
 from app.accounts import openid, queries
 from app.accounts.models import Member
-from app.accounts.pages import begin, refused
+from app.accounts.pages import CONNECT_WORD, begin, refused
 from app.db import Database
-from app.errors import AppError, NotFound, NotSignedIn
-from app.identity import Actor, by_https
+from app.errors import AppError, NotFound, NotSignedIn, Refused
+from app.identity import Actor
 from app.language import gettext as _
 from app.security import anyone
 from app.settings import Settings
+from app.web import site_url
 
 log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[Depends(anyone)])
@@ -47,14 +49,19 @@ def _provider(request: Request) -> Any:
 
 
 @router.get("/sign-in/openid")
-async def leave(request: Request, connect: bool = False) -> Response:
-    """To the provider. `connect`: the member who is signed in wants to sign in there from now on.
+async def leave(request: Request, connect: str = "") -> Response:
+    """To the provider. `connect`: the member who is signed in wants to sign in there from now on; by the word of the
+    own account page, or a link of another site could give the account to who is signed in at the provider.
 
     async: Authlib is; it waits for the provider and for nothing of ours.
     """
     provider = _provider(request)
-    request.session["openid_connect"] = connect
-    back = f"{'https' if by_https(request) else 'http'}://{request.url.netloc}{BACK}"
+    wanted = str(request.session.pop(CONNECT_WORD, ""))
+    if connect and not (wanted and secrets.compare_digest(wanted.encode(), connect.encode("utf-8", "replace"))):
+        raise Refused(_("this link is not of your account page, or was used: go there and try again"))
+    who: Actor | None = getattr(request.state, "actor", None)
+    request.session["openid_connect"] = who.member_id if connect and who else None
+    back = f"{site_url(request)}{BACK}"
     try:
         answer: Response = await provider.authorize_redirect(request, back)
     except Exception as error:  # whatever a network and a foreign server may do
@@ -86,10 +93,12 @@ def _failed(request: Request, error: Exception) -> Response:
 def _arrived(request: Request, claims: Mapping[str, Any]) -> Response:
     database: Database = request.app.state.database
     who: Actor | None = getattr(request.state, "actor", None)
-    connecting = request.session.pop("openid_connect", False)
+    connecting = request.session.pop("openid_connect", None)
     try:
         with database.writing() as session:
-            if connecting and who is not None and who.kind == "member" and who.member_id is not None:
+            if connecting is not None and who is not None and who.member_id is not None:
+                if who.member_id != connecting:
+                    raise NotSignedIn(_("somebody else is signed in here by now: try again"))
                 _connect(request, session, queries.member(session, who.member_id), claims)
                 return RedirectResponse("/account", 303)
             member = openid.member_of(session, _issuer(request), claims)

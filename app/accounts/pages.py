@@ -18,6 +18,8 @@ from app.settings import Settings
 from app.web import SessionDep, SettingsDep, page
 
 router = APIRouter(dependencies=[Depends(anyone)])
+#: in the browser's cookie: what the account page's link to the OpenID provider says, and no other site knows
+CONNECT_WORD = "openid_word"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def refused(request: Request, database: Database, name: str, error: NotSignedIn 
     request.state.tried_name = name
     settings: Settings = request.app.state.settings
     with database.reading() as session:
-        context = SignInPage(name, error.message, not queries.any_member(session), settings.openid)
+        context = SignInPage(name[:100], error.message, not queries.any_member(session), settings.openid)
     headers = {"Retry-After": str(math.ceil(error.seconds))} if isinstance(error, TooMany) else None
     return page(request, "accounts/sign_in.html", context, error.status, headers)
 

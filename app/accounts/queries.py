@@ -54,10 +54,16 @@ def any_member(session: Session) -> bool:
     return bool(session.scalar(select(exists().where(Member.id.is_not(None)))))
 
 
-def any_owner(session: Session, *, beside: int = 0) -> bool:
-    """Whether an owner could sign in, other than the member `beside`."""
-    owner = exists().where(Member.role == "owner", Member.left_at.is_(None), Member.id != beside)
-    return bool(session.scalar(select(owner)))
+def any_owner(session: Session) -> bool:
+    """Whether an owner could sign in."""
+    return bool(session.scalar(select(exists().where(Member.role == "owner", Member.left_at.is_(None)))))
+
+
+def locked_owners(session: Session) -> Sequence[int]:
+    """The members who are owners, held until the commit: of two who take it from each other one waits here, and finds
+    who is left. In order, or each would wait for the other."""
+    owners = select(Member.id).where(Member.role == "owner", Member.left_at.is_(None))
+    return session.scalars(owners.order_by(Member.id).with_for_update()).all()
 
 
 def live_token(session: Session, digest: str) -> Token | None:
@@ -169,6 +175,12 @@ def invitation(session: Session, digest: str) -> Invitation | None:
 def invitations(session: Session) -> Sequence[Invitation]:
     """Every invitation, the newest first."""
     return session.scalars(select(Invitation).order_by(Invitation.id.desc())).all()
+
+
+def open_invitations_of(session: Session, made_by: str) -> Sequence[Invitation]:
+    """Those of somebody, by name, that nobody has used."""
+    query = select(Invitation).where(Invitation.made_by == made_by, Invitation.used_at.is_(None))
+    return session.scalars(query).all()
 
 
 def invitation_by_id(session: Session, invitation_id: int) -> Invitation:

@@ -36,7 +36,8 @@ def add_known_elsewhere(session: Session, name: str) -> Member:
 def _add(session: Session, name: str, password_hash: str, role: Role | None) -> Member:
     name = name.strip()
     if not 1 <= len(name) <= 100 or not name.isprintable():
-        message = _("the name %(name)s has %(count)s characters: give 1 to 100", name=repr(name), count=len(name))
+        shown = repr(name[:100])
+        message = _("the name %(name)s has %(count)s characters: give 1 to 100", name=shown, count=len(name))
         raise Refused(message, [FieldError("name", message, name[:100])])
     if queries.member_by_name(session, name):
         message = _("there is a member %(name)s already", name=repr(name))
@@ -83,11 +84,15 @@ def _fits(member: Member | None, password: str) -> bool:
         return False
 
 
-def change_password(session: Session, member: Member, old: str, new: str, *, but: int | None = None) -> int:
-    """Another password; every session ends but `but`, and how many did. Raises Refused for a wrong old one."""
-    if member.password_hash and not _fits(member, old):
+def require_password(member: Member, password: str) -> None:
+    """Raise Refused unless it is the member's, who may have none. Whoever calls it counts the tries."""
+    if member.password_hash and not _fits(member, password):
         message = _("this is not your password")
         raise Refused(message, [FieldError("old", message)])
+
+
+def change_password(session: Session, member: Member, new: str, *, but: int | None = None) -> int:
+    """Another password, once the old one was asked for; every session ends but `but`, and how many did."""
     member.password_hash = hashed(new, "new")
     session.flush()
     return sessions.end_all(session, member.id, but=but)
@@ -101,18 +106,22 @@ def reset_password(session: Session, member: Member, new: str) -> None:
 
 
 def set_role(session: Session, member: Member, role: str) -> None:
-    """Another role, at once. Raises Conflict for the last owner."""
+    """Another role, at once. An owner who is none any longer has invited nobody: a link that was kept would be the way
+    back. Raises Conflict for the last owner."""
     asked = known_role(role)
     if member.role == "owner" and asked != "owner":
         _require_other_owner(session, member)
+        _take_invitations_back(session, member)
     member.role = asked
     session.flush()
 
 
 def leave(session: Session, member: Member) -> None:
-    """Close the account: its sessions and tokens are worth nothing from now on. Raises Conflict for the last owner."""
+    """Close the account: its sessions, tokens and invitations are worth nothing from now on. Raises Conflict for the
+    last owner."""
     _require_other_owner(session, member)
     member.left_at = member.left_at or clock(session)
+    _take_invitations_back(session, member)
     sessions.end_all(session, member.id)
     for token in queries.tokens(session, member.id):
         tokens.revoke(session, token)
@@ -163,8 +172,14 @@ def known_role(role: str) -> Role:
 
 
 def _require_other_owner(session: Session, member: Member) -> None:
-    if member.role == "owner" and not queries.any_owner(session, beside=member.id):
+    if member.role == "owner" and not set(queries.locked_owners(session)) - {member.id}:
         raise Conflict(_("%(name)s is the only owner: make another one first", name=member.name))
+
+
+def _take_invitations_back(session: Session, member: Member) -> None:
+    for row in queries.open_invitations_of(session, member.name):
+        session.delete(row)
+    session.flush()
 
 
 def issue_token(session: Session, name: str, *scopes: str) -> str:

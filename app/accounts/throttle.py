@@ -5,6 +5,7 @@ right. Delays double up to a limit. An address from which the account signed in 
 alone: strangers who try an account from everywhere do not keep its owner out. Called by pages.
 """
 
+import ipaddress
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,12 +43,23 @@ PAIR, ACCOUNT, ADDRESS = Limit(4, 900), Limit(20, 60), Limit(30, 900)
 def _keys(name: str, address: str) -> dict[str, Limit]:
     """What is counted: this account from this address, the account, the address. Hashes: what people type by mistake
     into the name may be a password."""
-    name = name.strip()
+    name, place = name.strip(), _place(address)
     return {
-        digest(f"pair {address} {name}"): PAIR,
+        digest(f"pair {place} {name}"): PAIR,
         digest(f"account {name}"): ACCOUNT,
-        digest(f"address {address}"): ADDRESS,
+        digest(f"address {place}"): ADDRESS,
     }
+
+
+def _place(address: str) -> str:
+    """Of IPv6 the network of 64 bits: a machine has all of its addresses, and could come from another one each time."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # a socket's name, or whatever a proxy wrote
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def admit(session: Session, name: str, address: str) -> None:

@@ -5,12 +5,12 @@ again. One look a second serves all open pages of an experiment (app/watching.py
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.concurrency import run_in_threadpool
 
 from app import language
@@ -23,7 +23,7 @@ from app.runs.models import Run
 from app.runs.stream_service import Seen
 from app.security import member
 from app.watching import Told, Watches
-from app.web import templates
+from app.web import held_back, templates
 
 router = APIRouter(prefix="/api/v1", tags=["experiments"], dependencies=[Depends(member)])
 #: looks after which the status is written anew though no run moved: a silent worker, a place in the queue
@@ -95,6 +95,11 @@ def asked(
     return stream_service.cursor_seen(last_event_id or after)
 
 
+def _as_seen(request: Request, data: str) -> str:
+    """How the runs stand, with the buttons of this reader."""
+    return to_json(held_back(request, from_json(data))).decode()
+
+
 @router.get("/experiments/{experiment_id}/stream", response_class=EventSourceResponse)
 async def stream(
     request: Request, experiment_id: int, seen: Annotated[Seen, Depends(asked)]
@@ -117,6 +122,8 @@ async def stream(
         told = await run_in_threadpool(missed)
         while True:
             if told is not None:
+                if told.kind == "status":
+                    told = replace(told, data=await run_in_threadpool(_as_seen, request, told.data))
                 yield ServerSentEvent(raw_data=told.data, event=told.kind, id=told.cursor)
             told = await queue.get()
             if told is None:  # it ended, or this reader was too slow: its browser comes back

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Form, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
@@ -190,6 +190,22 @@ _ELSEWHERE = {
     "trash": "/contests/{slug}/trash?ids={ids}",
     "fuse": "/experiments/new?contest={slug}&fuse={ids}",
 }
+#: of them, those for who reads
+_READING = {"compare", "blend"}
+
+
+@router.get("/contests/{slug}/selection")
+def look_at_many(
+    slug: str,
+    session: SessionDep,
+    action: Annotated[str, Query()] = "",
+    ids: Annotated[list[selection.RowId] | None, Query()] = None,
+) -> Response:
+    """To a page of the ticked rows that changes nothing: readers look at them, too."""
+    contest_queries.contest(session, slug)
+    if not ids or action not in _READING:
+        return RedirectResponse(f"/contests/{slug}", 303)
+    return RedirectResponse(_ELSEWHERE[action].format(slug=slug, ids=",".join(map(str, ids))), 303)
 
 
 @router.post("/contests/{slug}/selection")

@@ -16,6 +16,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tabulate import tabulate
 
+from app.spreadsheets import harmless
+
 _COLUMNS = {
     "name": {"experiment", "experiments", "实验", "name", "名称", "model", "模型", "run", "方案", "version", "版本"},
     "train": {"train", "train set", "train score", "training", "训练", "训练集"},
@@ -183,17 +185,13 @@ def write_latex(rows: Sequence[Sequence[str]], more: Sequence[str] = ()) -> str:
     return tabulate(rows, header, tablefmt="latex_booktabs", disable_numparse=True, colalign=align) + "\n"
 
 
-#: some programs drop spaces before it, or take full-width signs for the others
-_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
-
-
 def write_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """CSV with a BOM (Excel needs it to show Chinese). A text that a spreadsheet would run as a formula gets a `'`."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(header)
     for row in rows:
-        writer.writerow(["'" + cell if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row])
+        writer.writerow([harmless(cell) for cell in row])
     return "\ufeff" + out.getvalue()
 
 

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.contests import queries as contest_queries
 from app.security import Actor, needs
 from app.settings import Settings
-from app.web import SessionDep
+from app.web import SessionDep, SettingsDep
 from app.webhooks import queries, service
 from app.webhooks.addresses import MOST_URL
 from app.webhooks.models import Webhook, WebhookDelivery
@@ -108,12 +108,25 @@ def add_webhook(
     slug: str,
     body: Annotated[NewWebhook, Depends(checked)],
     session: SessionDep,
+    settings: SettingsDep,
     who: Annotated[Actor, Depends(needs("admin"))],
+    response: Response,
 ) -> MadeOut:
     """Add one. The answer holds its secret, which is not shown again."""
     contest = contest_queries.contest(session, slug)
-    hook = service.add(session, contest, body.url, body.events, who.name, every_contest=body.every_contest)
-    return MadeOut(**webhook_out(hook).model_dump(), secret=hook.secret)
+    asked = service.Wanted(body.url, body.events, body.every_contest)
+    hook, plain = service.add(session, contest, asked, who.name, settings.secret.get_secret_value())
+    response.headers["Cache-Control"] = "no-store"
+    return MadeOut(**webhook_out(hook).model_dump(), secret=plain)
+
+
+@router.post("/{webhook_id}/secret")
+def renew_secret(slug: str, webhook_id: Id, session: SessionDep, settings: SettingsDep, response: Response) -> MadeOut:
+    """Another secret: for one that became known, or when PAIRBOARD_SECRET changed and the old one can't be read."""
+    hook = queries.webhook(session, contest_queries.contest(session, slug).id, webhook_id)
+    plain = service.renew(session, hook, settings.secret.get_secret_value())
+    response.headers["Cache-Control"] = "no-store"
+    return MadeOut(**webhook_out(hook).model_dump(), secret=plain)
 
 
 @router.patch("/{webhook_id}")

@@ -10,14 +10,15 @@ from app.db import Base, BigKey
 
 
 class Webhook(Base):
-    """An address that is told of some events; without a contest, of every contest's. `secret` signs what is sent."""
+    """An address that is told of some events; without a contest, of every contest's. `secret` signs what is sent;
+    vault.py says how it lies here."""
 
     __tablename__ = "webhooks"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     contest_id: Mapped[int | None] = mapped_column(ForeignKey("contests.id"), index=True)
     url: Mapped[str] = mapped_column(String(500))
-    secret: Mapped[str] = mapped_column(String(100))
+    secret: Mapped[str] = mapped_column(String(300))
     events: Mapped[list[Any]]
     created_by: Mapped[str] = mapped_column(String(200), default="")
     created_at: Mapped[datetime]

@@ -14,8 +14,8 @@ from app.errors import AppError, Refused
 from app.language import gettext as _
 from app.security import Actor, needs
 from app.settings import Settings
-from app.web import SessionDep, page
-from app.webhooks import outbox, queries, service
+from app.web import SessionDep, SettingsDep, page
+from app.webhooks import outbox, queries, service, vault
 from app.webhooks.models import Webhook, WebhookDelivery
 
 router = APIRouter(dependencies=[Depends(needs("admin"))])
@@ -24,20 +24,23 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class HookView:
-    """A webhook, and the newest of what was sent to it."""
+    """A webhook, and the newest of what was sent to it. `readable`: its secret was not encrypted under another
+    PAIRBOARD_SECRET."""
 
     hook: Webhook
     deliveries: Sequence[WebhookDelivery]
+    readable: bool
 
 
 @dataclass(frozen=True)
 class WebhooksPage:
-    """webhooks/page.html. `made`: a new one, whose secret is shown this once; `typed`, `chosen`: of the form."""
+    """webhooks/page.html. `made`: one whose secret is new, and shown this once; `typed`, `chosen`: of the form."""
 
     contest: Contest
     hooks: Sequence[HookView]
     events: Mapping[str, str]
     made: Webhook | None = None
+    secret: str = ""
     typed: str = ""
     chosen: Sequence[str] = tuple(outbox.EVENTS)
     every_contest: bool = False
@@ -45,9 +48,14 @@ class WebhooksPage:
 
 
 def _page(request: Request, session: Session, contest: Contest, status: int = 200, **more: object) -> Response:
-    hooks = [HookView(hook, queries.deliveries(session, hook.id, SHOWN)) for hook in queries.shown(session, contest.id)]
+    secret = request.app.state.settings.secret.get_secret_value()
+    hooks = [
+        HookView(hook, queries.deliveries(session, hook.id, SHOWN), vault.is_readable(hook.secret, secret))
+        for hook in queries.shown(session, contest.id)
+    ]
     context = WebhooksPage(contest, hooks, dict(outbox.EVENTS), **more)  # type: ignore[arg-type]  # fields of it
-    return page(request, "webhooks/page.html", context, status)
+    headers = {"Cache-Control": "no-store"} if context.secret else None
+    return page(request, "webhooks/page.html", context, status, headers)
 
 
 @router.get("/contests/{slug}/webhooks")
@@ -71,30 +79,36 @@ def add(
     contest, chosen = contest_queries.contest(session, slug), events or []
     try:
         service.check(url.strip(), chosen, settings.webhook_allow)
-        made = service.add(session, contest, url.strip(), chosen, who.name, every_contest=every_contest)
+        asked = service.Wanted(url.strip(), chosen, every_contest)
+        made, plain = service.add(session, contest, asked, who.name, settings.secret.get_secret_value())
     except AppError as error:
         typed = {"typed": url, "chosen": chosen, "every_contest": every_contest}
         return _page(request, session, contest, error.status, problem=error.message, **typed)
-    return _page(request, session, contest, 201, made=made)
+    return _page(request, session, contest, 201, made=made, secret=plain)
 
 
 @router.post("/contests/{slug}/webhooks/{webhook_id}")
 def act(
+    request: Request,
     slug: str,
     webhook_id: int,
     session: SessionDep,
+    settings: SettingsDep,
     who: Annotated[Actor, Depends(needs("admin"))],
     action: Annotated[str, Form()] = "",
 ) -> Response:
-    """Try it, switch it off or on, delete it."""
+    """Try it, switch it off or on, give it another secret, delete it."""
     contest = contest_queries.contest(session, slug)
     hook = queries.webhook(session, contest.id, webhook_id)
     if action == "test":
         service.test(session, hook, contest, who.name)
     elif action in {"off", "on"}:
         service.switch(session, hook, on=action == "on")
+    elif action == "secret":
+        plain = service.renew(session, hook, settings.secret.get_secret_value())
+        return _page(request, session, contest, made=hook, secret=plain)
     elif action == "delete":
         service.delete(session, hook)
     else:
-        raise Refused(_("action %(action)s is none of test, off, on, delete", action=repr(action[:30])))
+        raise Refused(_("action %(action)s is none of test, off, on, secret, delete", action=repr(action[:30])))
     return RedirectResponse(f"/contests/{slug}/webhooks", 303)

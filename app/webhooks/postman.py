@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import Database, clock
+from app.errors import Conflict
 from app.settings import Settings
-from app.webhooks import queries, sending
+from app.webhooks import queries, sending, vault
 from app.webhooks.models import WebhookDelivery
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,12 @@ class Postman:
                 delivery.next_try_at, delivery.tries = now + HELD, delivery.tries + 1
         for delivery, hook in taken:
             allow = self._settings.webhook_allow
-            problem = sending.send(hook.url, hook.secret, delivery.message_id, delivery.body, datetime.now(UTC), allow)
+            try:
+                secret = vault.opened(hook.secret, self._settings.secret.get_secret_value())
+            except Conflict as error:
+                self._note(delivery.id, error.message)
+                continue
+            problem = sending.send(hook.url, secret, delivery.message_id, delivery.body, datetime.now(UTC), allow)
             self._note(delivery.id, problem)
         return len(taken)
 

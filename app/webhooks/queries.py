@@ -10,12 +10,19 @@ from app.accounts import access
 from app.errors import NotFound
 from app.language import gettext as _
 from app.webhooks.models import Webhook, WebhookDelivery
+from app.webhooks.sending import PREFIX
 
 
 def webhooks(session: Session, contest_id: int) -> Sequence[Webhook]:
     """Those of the contest and those of every contest, oldest first."""
     mine = or_(Webhook.contest_id == contest_id, Webhook.contest_id.is_(None))
     return session.scalars(select(Webhook).where(mine).order_by(Webhook.id)).all()
+
+
+def in_the_open(session: Session) -> Sequence[Webhook]:
+    """Those whose secret lies there as it is, held until the commit: several processes may start at once."""
+    query = select(Webhook).where(Webhook.secret.startswith(PREFIX, autoescape=True)).order_by(Webhook.id)
+    return session.scalars(query.with_for_update()).all()
 
 
 def shown(session: Session, contest_id: int) -> Sequence[Webhook]:

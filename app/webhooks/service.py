@@ -1,6 +1,7 @@
 """Adding webhooks, switching them off and on, trying them."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
@@ -9,13 +10,22 @@ from app.contests.models import Contest
 from app.db import clock
 from app.errors import Conflict, FieldError, Forbidden, Refused
 from app.language import gettext as _
-from app.webhooks import outbox, queries
+from app.webhooks import outbox, queries, vault
 from app.webhooks.addresses import NotAllowed, place_of
 from app.webhooks.models import Webhook, WebhookDelivery
 from app.webhooks.sending import new_secret
 
 #: each event is a message to each of them
 MOST_WEBHOOKS = 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A webhook to be added: where to, of what, and of this contest or of all."""
+
+    url: str
+    events: Collection[str]
+    every_contest: bool = False
 
 
 def check(url: str, events: Collection[str], allow: str) -> None:
@@ -34,31 +44,48 @@ def check(url: str, events: Collection[str], allow: str) -> None:
         raise Refused("; ".join(f"{item.field}: {item.message}" for item in problems), problems)
 
 
-def add(
-    session: Session, contest: Contest, url: str, events: Collection[str], who: str, *, every_contest: bool
-) -> Webhook:
-    """A new one, checked before. Its secret is shown once. Raises Conflict for the same address twice, or one too
-    many; Forbidden where it would be told of contests that who asks does not own."""
-    if every_contest and not access.everywhere():
+def add(session: Session, contest: Contest, asked: Wanted, who: str, secret: str) -> tuple[Webhook, str]:
+    """A new one, checked before, and what signs for it, which is shown once and kept under PAIRBOARD_SECRET. Raises
+    Conflict for the same address twice, or one too many; Forbidden where it would be told of contests that who asks
+    does not own."""
+    if asked.every_contest and not access.everywhere():
         raise Forbidden(_("a webhook of every contest is added by an owner of all: add one of this contest alone"))
     standing = queries.webhooks(session, contest.id)
     if len(standing) >= MOST_WEBHOOKS:
         raise Conflict(_("a contest has at most %(most)s webhooks: delete one first", most=MOST_WEBHOOKS))
-    contest_id = None if every_contest else contest.id
-    if any((item.url, item.contest_id) == (url, contest_id) for item in standing):
+    contest_id = None if asked.every_contest else contest.id
+    if any((item.url, item.contest_id) == (asked.url, contest_id) for item in standing):
         message = _("there is a webhook to this address already")
-        raise Conflict(message, [FieldError("url", message, url[:100])])
+        raise Conflict(message, [FieldError("url", message, asked.url[:100])])
+    plain = new_secret()
     hook = Webhook(
         contest_id=contest_id,
-        url=url,
-        secret=new_secret(),
-        events=[event for event in outbox.EVENTS if event in events],
+        url=asked.url,
+        secret=vault.sealed(plain, secret),
+        events=[event for event in outbox.EVENTS if event in asked.events],
         created_by=who,
         created_at=clock(session),
     )
     session.add(hook)
     session.flush()
-    return hook
+    return hook, plain
+
+
+def renew(session: Session, hook: Webhook, secret: str) -> str:
+    """Another secret, which is shown once; what is sent from now on is signed with it."""
+    plain = new_secret()
+    hook.secret = vault.sealed(plain, secret)
+    session.flush()
+    return plain
+
+
+def encrypt_all(session: Session, secret: str) -> int:
+    """Those that lie in the open, from a time without PAIRBOARD_SECRET; how many there were."""
+    hooks = queries.in_the_open(session) if secret else []
+    for hook in hooks:
+        hook.secret = vault.sealed(hook.secret, secret)
+    session.flush()
+    return len(hooks)
 
 
 def switch(session: Session, hook: Webhook, *, on: bool) -> None:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from tests.security.house import HOST, House, dangers, refused
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from tests.security.house import HOST, PASSWORD, House, dangers, refused
 from tests.security.table import attack
 
 NEW = {"name": "evil", "metric": "roc_auc"}
@@ -141,6 +144,34 @@ def forwarded_for(house: House) -> None:
 @attack("proxy: through a proxy on our machine to what is open to its user")
 def behind_a_proxy(house: House) -> None:
     refused(house.local.get("/api/v1/contests", headers={"X-Forwarded-For": "203.0.113.9"}), 403)
+
+
+@attack("https: a browser that was here is led back to plain http")
+def downgrade(house: House) -> None:
+    """Over https, as a trusted proxy or the operator says, it is told to keep to it; over http nobody is believed."""
+    name = "strict-transport-security"
+    for answer in (
+        house.member.get("/"),
+        house.stranger.get("/sign-in", headers={"X-Forwarded-Proto": "https"}),
+        house.local.get("/"),
+    ):
+        assert name not in answer.headers
+    told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
+    by_proxy, plain, here = {"trusted_proxies": "10.0.0.7"}, {**told, "X-Forwarded-Proto": "http"}, "127.0.0.1:8000"
+    for changes, asked in (
+        (by_proxy, (("10.0.0.7", told, True), ("10.0.0.8", told, False), ("10.0.0.7", plain, False))),
+        ({**by_proxy, "hsts_days": 0}, (("10.0.0.7", told, False),)),
+        ({"https": True}, (("10.0.0.7", {}, True), ("10.0.0.7", {"Host": here}, False))),
+    ):
+        app = create_app(house.app.state.settings.model_copy(update=changes))
+        for ip, headers, kept in asked:
+            client = TestClient(app, base_url=f"http://{HOST}", client=(ip, 4000), follow_redirects=False)
+            for path in ("/sign-in", "/static/live.js", "/api/v1/contests", "/no-such-page"):
+                found = client.get(path, headers=headers).headers.get(name)
+                assert found == ("max-age=31536000" if kept else None), (changes, path)
+            signed = client.post("/sign-in", data={"name": "ada", "password": PASSWORD}, headers=headers)
+            assert ("secure" in signed.headers["set-cookie"].lower()) == (kept or "hsts_days" in changes)
+        app.state.database.dispose()
 
 
 @attack("open redirect: by the Referer of a preference")

@@ -51,6 +51,17 @@ def sentences(house: House) -> None:
         assert not [cell for cell in row if cell[:1] in {"=", "+", "@"} or cell == "-3"], row
 
 
+@attack("formula: in a member's name in the audit log's CSV")
+def audit_log(house: House) -> None:
+    for name in ("＝HYPERLINK(1)", "=cmd|'/c calc'!A0", "\u3000@SUM(1)"):
+        house.member.post("/api/v1/members", json={"name": name, "password": "correct horse battery"})
+        house.signs_in(house.browser(house.address()), name)
+    rows = cells(house.member.get("/api/v1/audit.csv").text)
+    assert [row for row in rows if any("HYPERLINK" in cell for cell in row)]
+    for row in rows[1:]:
+        assert not [cell for cell in row if cell.lstrip().startswith(("=", "+", "-", "@", "＝"))], row
+
+
 @attack("LaTeX: a command in a name that reads a file as the table is set")
 def latex(house: House) -> None:
     config = {**TINY, "pretrain": None, "seed": 602}

@@ -9,9 +9,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from sqlalchemy import select
 
 from app.webhooks import sending
 from app.webhooks.addresses import NotAllowed, place_of
+from app.webhooks.models import Webhook
 from tests.security.house import House, refused
 from tests.security.table import attack
 
@@ -88,6 +90,17 @@ def private(house: House) -> None:
     for host in PRIVATE:
         assert "no public address" in tried(house, f"http://{host}/"), host
         assert "no public address" in tried(house, f"https://{host}:8443/x"), host
+
+
+@attack("webhook: what signs, out of a copy of the database")
+def stolen_secret(house: House) -> None:
+    made = house.member.post(HOOKS, json={"url": "https://93.184.216.37/", "events": ["score.best"]}).json()
+    with house.app.state.database.reading() as session:
+        kept = list(session.scalars(select(Webhook.secret)))
+    assert kept
+    key = made["secret"].removeprefix(sending.PREFIX)
+    assert not [text for text in kept if key in text or text.startswith(sending.PREFIX)]
+    assert house.member.get(HOOKS).text.count(key) == 0, "and no route says it again"
 
 
 @attack("SSRF: a cloud's metadata")

@@ -3,6 +3,7 @@
 Attacks change nothing that others of the table look at; what they need beside this they make themselves.
 """
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -12,8 +13,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app import schema
+from app.accounts import queries, tokens
 from app.accounts import service as accounts
+from app.accounts.access import Role
+from app.contests import queries as contests
 from app.db import Database
 from app.main import create_app
 from app.settings import Settings
@@ -41,6 +44,7 @@ class House:
     member_token: str
     runs: list[int] = field(default_factory=list)
     secret: str = "s" * 40
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @property
     def worker(self) -> dict[str, str]:
@@ -56,28 +60,81 @@ class House:
         assert answer.status_code == 200, answer.text
         return run, {"Authorization": f"Bearer {answer.json()['token']}"}
 
-    def browser(self, **options: Any) -> TestClient:
+    def browser(self, ip: str = "10.0.0.7", host: str = HOST) -> TestClient:
         """One more, nobody signed in."""
-        return TestClient(self.app, base_url=f"http://{HOST}", client=("10.0.0.7", 4000), follow_redirects=False)
+        return TestClient(self.app, base_url=f"http://{host}", client=(ip, 4000), follow_redirects=False)
+
+    def address(self) -> str:
+        """One from which nobody came so far: tries of passwords are counted by it."""
+        number = next(self.numbers)
+        return f"10.9.{number // 250}.{number % 250}"
+
+    def person(self, role: Role = "member", name: str = "") -> TestClient:
+        """A member of this role, signed in from an address of their own. `headers["x-name"]` is the name."""
+        name = name or f"{role} {next(self.numbers)}"
+        with self.app.state.database.writing() as session:
+            known = queries.member_by_name(session, "ada")
+            assert known is not None
+            # a password takes long to hash, on purpose, and here it is always the same
+            made = accounts.add_known_elsewhere(session, name)
+            made.password_hash, made.role = known.password_hash, role
+        browser = self.browser(self.address())
+        browser.headers["x-name"] = name
+        assert self.signs_in(browser, name).status_code == 303
+        return browser
+
+    @staticmethod
+    def of_name(session: Any, name: str) -> Any:
+        """The row of a member."""
+        found = queries.member_by_name(session, name)
+        assert found is not None
+        return found
+
+    def number_of(self, browser: TestClient) -> int:
+        """Of a person's account."""
+        with self.app.state.database.reading() as session:
+            number: int = self.of_name(session, browser.headers["x-name"]).id
+        return number
+
+    @staticmethod
+    def signs_in(browser: TestClient, name: str, password: str = PASSWORD) -> Any:
+        """Tries to."""
+        return browser.post("/sign-in", data={"name": name, "password": password})
+
+    def thief(self, browser: TestClient) -> TestClient:
+        """Somebody elsewhere, with the cookies that this browser has now."""
+        made = self.browser(self.address())
+        for name, value in browser.cookies.items():
+            made.cookies.set(name, value, domain=HOST)
+        return made
+
+    def token(self, *scopes: str, of: TestClient | None = None, contest: str = "", **more: Any) -> dict[str, str]:
+        """Headers of a program with a new token, of a person if one is named."""
+        with self.app.state.database.writing() as session:
+            bound = contests.contest(session, contest).id if contest else None
+            maker = self.of_name(session, of.headers["x-name"]).id if of else None
+            asked = tokens.Wanted(f"token {next(self.numbers)}", scopes, bound, more.get("days"), maker)
+            plain = tokens.issue(session, asked)[1]
+        return {"Authorization": f"Bearer {plain}"}
 
 
-def prepared(folder: Path, **changes: Any) -> FastAPI:
-    """An app on a migrated database in this folder; beyond loopback with a member."""
-    settings = Settings(data_dir=folder, sweep_seconds=600, **changes)
+def prepared(folder: Path, url: str, **changes: Any) -> FastAPI:
+    """An app on a migrated database with its files in this folder; beyond loopback with a member."""
+    settings = Settings(data_dir=folder, database_url=url, sweep_seconds=600, **changes)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database)
-    schema.upgrade(database.write_engine)
     if not settings.on_loopback:
+        database = Database(settings.database)
         with database.writing() as session:
             accounts.add_member(session, "ada", PASSWORD)
-    database.dispose()
+        database.dispose()
     return create_app(settings)
 
 
-def built(folder: Path) -> House:
-    """Both apps; ada has signed in, and has a contest with an experiment, as the local user does."""
-    app = prepared(folder / "public", host="0.0.0.0", secret="s" * 40, allowed_hosts=HOST)
-    local_app = prepared(folder / "local")
+def built(folder: Path, url: str, local_url: str) -> House:
+    """Both apps, each on a migrated database of its own; ada has signed in, and has a contest with an experiment, as
+    the local user does."""
+    app = prepared(folder / "public", url, host="0.0.0.0", secret="s" * 40, allowed_hosts=HOST)
+    local_app = prepared(folder / "local", local_url)
     with app.state.database.writing() as session:
         worker, member = (accounts.issue_token(session, name, name) for name in ("worker", "member"))
 
@@ -94,7 +151,7 @@ def built(folder: Path) -> House:
         worker_token=worker,
         member_token=member,
     )
-    signed = house.member.post("/sign-in", data={"name": "ada", "password": PASSWORD})
+    signed = house.signs_in(house.member, "ada")
     assert signed.status_code == 303, signed.text
     for inside in (house.member, house.local):
         contest_over_http(inside)

@@ -1,5 +1,6 @@
 """The table of attacks. Each says in its name what it tries, and asserts that it is refused; test_attacks.py runs them.
 
+Rooms whose attacks end at what the database holds or refuses are tried on either database, the others on SQLite alone.
 `python -m tests.security.table` prints the names.
 """
 
@@ -10,7 +11,11 @@ from tests.security.house import House
 
 Attack = Callable[[House], None]
 ATTACKS: dict[str, Attack] = {}
-ROOMS = ("browser", "scripts", "keys", "input", "files", "exports", "outgoing")
+ROOMS = (
+    *("browser", "scripts", "keys", "accounts", "audit", "tokens", "guessing", "openid", "input", "files", "sealed"),
+    *("predictions", "exports", "outgoing"),
+)
+ON_BOTH_DATABASES = {"keys", "accounts", "audit", "tokens", "guessing", "sealed"}
 
 
 def attack(name: str) -> Callable[[Attack], Attack]:
@@ -29,6 +34,11 @@ def all_attacks() -> dict[str, Attack]:
     for room in ROOMS:
         import_module(f"tests.security.attacks_{room}")
     return ATTACKS
+
+
+def on_both(attack: Attack) -> bool:
+    """Whether it is tried on Postgres, too."""
+    return attack.__module__.rpartition("attacks_")[2] in ON_BOTH_DATABASES
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from app.accounts.models import Invitation
+from app.main import create_app
 from tests.app.accounts.conftest import PASSWORD, browser
 from tests.app.test_chinese_pages import ZH, english_in
 from tests.factories import contest_over_http
@@ -46,6 +47,15 @@ def test_a_link_makes_one_account_with_its_role(public: FastAPI) -> None:
     assert again.status_code == 422
     assert "was used already" in again.text
     assert "used by ben" in ada.get("/members").text
+
+
+def test_below_a_root_path_the_link_leads_there(public: FastAPI) -> None:
+    below = create_app(public.state.settings.model_copy(update={"root_path": "/pairboard"}))
+    ada, ben = owner(below), browser(below)
+    made = ada.post("/pairboard/api/v1/invitations", json={"role": "viewer"}).json()
+    assert made["link"].startswith("http://bench.example/pairboard/join?key=")
+    assert "invites you" in ben.get(made["link"].removeprefix("http://bench.example")).text
+    below.state.database.dispose()
 
 
 def test_pages_in_chinese(public: FastAPI) -> None:
