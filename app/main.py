@@ -67,7 +67,7 @@ from app.significance import api as significance_api
 from app.significance import blend_api, blend_pages, valid_online_api, valid_online_pages
 from app.storage import Storage
 from app.submissions import api as submission_api
-from app.submissions import format_api, format_pages
+from app.submissions import check_api, check_pages, format_api, format_pages, scores_api
 from app.submissions import pages as submission_pages
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
@@ -169,7 +169,9 @@ def _routes(app: FastAPI) -> None:
         leak_api,
         experiment_api,
         stream_api,
+        scores_api,
         submission_api,
+        check_api,
         leaderboard_api,
         compare_api,
         significance_api,
@@ -207,6 +209,7 @@ def _routes(app: FastAPI) -> None:
         status_pages,
         edit_pages,
         submission_pages,
+        check_pages,
     )
     board = (leaderboard_pages, compare_pages, blend_pages, valid_online_pages, saved_pages, trash_pages)
     for pages in (

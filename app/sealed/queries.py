@@ -78,6 +78,17 @@ def same_upload(
     return session.scalar(query.order_by(SealedUpload.id).limit(1))
 
 
+def same_bytes(session: Session, sealed_id: int, sha256: str) -> Sequence[SealedUpload]:
+    """What was scored of exactly these bytes, whoever sent them, the newest first."""
+    query = select(SealedUpload).where(
+        SealedUpload.sealed_id == sealed_id,
+        SealedUpload.kind == "upload",
+        SealedUpload.status == "scored",
+        SealedUpload.sha256 == sha256,
+    )
+    return session.scalars(query.order_by(SealedUpload.id.desc())).all()
+
+
 def uploads(
     session: Session, sealed_id: int, made_by: str | None, *, limit: int, offset: int = 0
 ) -> Sequence[SealedUpload]:
