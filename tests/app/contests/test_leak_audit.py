@@ -123,7 +123,7 @@ def test_the_whole_report_is_read_from_the_run_s_file(client: TestClient, app: F
     clone = f"/experiments/new?contest=oppo&amp;clone={found['id']}&amp;split=component"
     assert clone in page
     form = html.unescape(client.get(clone.replace("&amp;", "&") + "&as=json").text)
-    assert '"split_by": "component"' in form
+    assert '"split_by": "twins"' in form
 
 
 def test_a_component_safe_variant_also_augments_after_the_split(client: TestClient) -> None:
