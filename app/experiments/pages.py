@@ -19,7 +19,7 @@ from app.experiments.status_pages import RunView, Stage, status_of
 from app.gate import CHARTS_CSP
 from app.language import N_
 from app.leaderboard.checks import Check, checks
-from app.leaderboard.queries import Row
+from app.leaderboard.row_queries import Row
 from app.runs import queries as run_queries
 from app.runs import stream_service
 from app.runs.curve_pages import ChartGroup, chart_groups

@@ -12,7 +12,8 @@ from app.db import clock
 from app.experiments import queries
 from app.experiments.models import Experiment
 from app.language import N_
-from app.leaderboard.queries import Row, ranked
+from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import Row
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs import waiting
