@@ -64,7 +64,7 @@ from app.search import api as search_api
 from app.search import pages as search_pages
 from app.settings import Settings, divided, load
 from app.significance import api as significance_api
-from app.significance import blend_api, blend_pages, valid_online_api, valid_online_pages
+from app.significance import blend_api, blend_pages, bringing_api, bringing_pages, valid_online_api, valid_online_pages
 from app.storage import Storage
 from app.submissions import api as submission_api
 from app.submissions import check_api, check_pages, format_api, format_pages, scores_api
@@ -172,6 +172,7 @@ def _routes(app: FastAPI) -> None:
         scores_api,
         submission_api,
         check_api,
+        bringing_api,
         leaderboard_api,
         compare_api,
         significance_api,
@@ -210,6 +211,7 @@ def _routes(app: FastAPI) -> None:
         edit_pages,
         submission_pages,
         check_pages,
+        bringing_pages,
     )
     board = (leaderboard_pages, compare_pages, blend_pages, valid_online_pages, saved_pages, trash_pages)
     for pages in (

@@ -134,7 +134,8 @@ def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:
 
 
 def _unscored(answers: SealedAnswers) -> Select[Any]:
-    """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it."""
+    """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it. What somebody brought of
+    a training elsewhere is none: or a member could send more than a day's files."""
     link, own = aliased(ExperimentRun), aliased(Run)
     last = (
         select(func.max(link.run_id))
@@ -150,7 +151,11 @@ def _unscored(answers: SealedAnswers) -> Select[Any]:
     query = (
         select(of_contest.c.id, of_contest.c.run_id)
         .join(Run, Run.id == of_contest.c.run_id)
-        .where(Run.status == "finished", ~exists().where(SealedUpload.run_id == of_contest.c.run_id))
+        .where(
+            Run.status == "finished",
+            Run.kind != "elsewhere",
+            ~exists().where(SealedUpload.run_id == of_contest.c.run_id),
+        )
     )
     if answers.closes_at is not None:
         query = query.where(or_(Run.ended_at.is_(None), Run.ended_at <= answers.closes_at))
