@@ -27,7 +27,7 @@ def audit(
         Path | None, typer.Option(help="a labelled file held out by a person; else train is split")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="a test file: what it shares with train is told")] = None,
-    split_by: Annotated[Literal["component", "row"], typer.Option(help="how train is split")] = "component",
+    split_by: Annotated[Literal["component", "twins", "row"], typer.Option(help="how train is split")] = "component",
     valid_fraction: Annotated[float, typer.Option(help="share of rows held out")] = 0.1,
     split_seed: Annotated[int, typer.Option(help="of the split")] = 42,
     folds: Annotated[int, typer.Option(help="of so many folds one is held out; 0: none")] = 0,

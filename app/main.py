@@ -64,10 +64,10 @@ from app.search import api as search_api
 from app.search import pages as search_pages
 from app.settings import Settings, divided, load
 from app.significance import api as significance_api
-from app.significance import blend_api, blend_pages, valid_online_api, valid_online_pages
+from app.significance import blend_api, blend_pages, bringing_api, bringing_pages, valid_online_api, valid_online_pages
 from app.storage import Storage
 from app.submissions import api as submission_api
-from app.submissions import format_api, format_pages
+from app.submissions import check_api, check_pages, format_api, format_pages, scores_api
 from app.submissions import pages as submission_pages
 from app.watching import Watches
 from app.web import STATIC, bokeh_files, page
@@ -176,7 +176,10 @@ def _routes(app: FastAPI) -> None:
         leak_api,
         experiment_api,
         stream_api,
+        scores_api,
         submission_api,
+        check_api,
+        bringing_api,
         leaderboard_api,
         compare_api,
         significance_api,
@@ -214,6 +217,8 @@ def _routes(app: FastAPI) -> None:
         status_pages,
         edit_pages,
         submission_pages,
+        check_pages,
+        bringing_pages,
     )
     board = (leaderboard_pages, compare_pages, blend_pages, valid_online_pages, saved_pages, trash_pages)
     for pages in (

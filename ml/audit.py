@@ -51,7 +51,9 @@ def _report(ask: AuditAsk) -> LeakReport:
     learnt = pairs.only(split.train_rows)
     if not before:
         learnt = augment(learnt, ask.augment, ask.seed).pairs
-    return audit(*parts(pairs, learnt, split, train.lines_N), test, train_rows=len(split.train_rows))
+    return audit(
+        *parts(pairs, learnt, split, train.lines_N), test, train_rows=len(split.train_rows), groups=split.groups
+    )
 
 
 def parts(pairs: Pairs, learnt: Pairs, split: Split, lines_N: Ints) -> tuple[Part, Part]:

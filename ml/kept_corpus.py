@@ -21,6 +21,7 @@ from ml.contract.events import EVENT, Event
 from ml.contract.experiment import DataConfig
 from ml.contract.fingerprint import code_version, digest
 from ml.contract.job import Job
+from ml.contract.leaks import Groups
 from ml.contract.training_config import Phase
 from ml.encoded import EncodedPairs
 from ml.errors import RunError
@@ -92,6 +93,7 @@ def keep(folder: Path, key: str, ready: Ready) -> None:
         facts = {
             "turns": corpus.turns,
             "split": split.data.model_dump(mode="json"),
+            "groups": split.groups.model_dump(mode="json") if split.groups else None,
             "arrays": sorted(arrays),
             "reports": ready.reports,
             "told": [event.model_dump(mode="json") for event in ready.told],
@@ -121,7 +123,8 @@ def load(folder: Path, key: str, job: Job) -> Ready | None:
         if int(encoded.offsets[-1]) != len(encoded.flat_T) or len(encoded.offsets) != len(encoded) + 1:
             raise ValueError("its arrays do not fit each other")
         data = DataConfig.model_validate(facts["split"])
-        split = Split(arrays["train_rows"], arrays["valid_rows"], arrays["component"], data, job.fold)
+        groups = Groups.model_validate(facts["groups"]) if facts["groups"] else None
+        split = Split(arrays["train_rows"], arrays["valid_rows"], arrays["component"], data, job.fold, groups)
         ready = Ready(
             Corpus(encoded, arrays["is_pair"], turns=facts["turns"]),
             load_tokens(place, job.config.data.max_length),

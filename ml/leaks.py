@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml import leak_checks as checks
-from ml.contract.leaks import Check, Drift, Example, LeakReport, Level, worst
+from ml.contract.leaks import Check, Drift, Example, Groups, LeakReport, Level, worst
 from ml.drift import Portion, drifts
 from ml.leak_checks import Found, Sides
 from ml.leak_limits import LIMITS
@@ -32,10 +32,18 @@ class Part:
     lines_N: Ints
 
 
-def audit(train: Part, valid: Part, test: Part | None = None, *, train_rows: int | None = None) -> LeakReport:
+def audit(
+    train: Part,
+    valid: Part,
+    test: Part | None = None,
+    *,
+    train_rows: int | None = None,
+    groups: Groups | None = None,
+) -> LeakReport:
     """Look for `valid` in `train` (all that is trained on), and tell what `train` shares with `test`.
 
-    `train_rows`: how many of `train` are of the file; None: all. `valid` has labels, `test` none.
+    `train_rows`: how many of `train` are of the file; None: all. `valid` has labels, `test` none. `groups`: how the
+    split joined components, told as it is.
     """
     begin = time.perf_counter()
     parts = [train, valid, *([test] if test is not None else [])]
@@ -55,6 +63,7 @@ def audit(train: Part, valid: Part, test: Part | None = None, *, train_rows: int
         checks=tuple(judged),
         drifts=tuple(moved),
         seconds=time.perf_counter() - begin,
+        groups=groups,
     )
 
 

@@ -19,6 +19,10 @@ from ml.text_keys import Keys, bands, one_off, shingles
 #: tokens that are worked on at a time, and matches
 _STRETCH = 1 << 20
 _FILTER_BITS = 24
+#: neighbours in a band that a long sentence is compared with
+_NEXT = 16
+#: long sentences that are compared at a time
+_STRETCH_OF_LONG = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,12 @@ def twins(tokens: Tokens, base: tuple[Ints, Ints], other: tuple[Ints, Ints]) -> 
 
 def _one_token_away(tokens: Tokens, there: Ints, asked: Ints) -> Iterator[tuple[Ints, Ints]]:
     """(asked, found): sentences that differ by one token changed, added or left out."""
-    ours = _short(tokens, asked)
+    ours = short(tokens, asked)
     owner_T, masked_T, deleted_T, whole_C = one_off(tokens, ours)
     longer_T = tokens.lengths_S[ours][owner_T] > LIMITS.shortest_near
     masked, deleted = _Index(masked_T, ours[owner_T]), _Index(deleted_T[longer_T], ours[owner_T[longer_T]])
     whole = _Index(whole_C, ours)
-    for part in _stretches(tokens, _short(tokens, there)):
+    for part in stretches(tokens, short(tokens, there)):
         owner_T, masked_T, deleted_T, whole_C = one_off(tokens, part)
         longer_T = tokens.lengths_S[part][owner_T] > LIMITS.shortest_near
         yield from masked.meet(masked_T, part[owner_T])
@@ -60,22 +64,56 @@ def _similar(tokens: Tokens, there: Ints, asked: Ints) -> Iterator[tuple[Ints, I
     ours, theirs = (part[tokens.lengths_S[part] >= LIMITS.shortest_long] for part in (asked, there))
     if not len(ours) or not len(theirs):
         return
-    signed = [(part, bands(*shingles(tokens, part), len(part))) for part in _stretches(tokens, ours)]
+    signed = [(part, bands(*shingles(tokens, part), len(part))) for part in stretches(tokens, ours)]
     numbers = np.concatenate([part for part, _ in signed])
     index = [_Index(np.concatenate([keys[band] for _, keys in signed]), numbers) for band in range(len(signed[0][1]))]
-    for part in _stretches(tokens, theirs):
+    for part in stretches(tokens, theirs):
         for one, keys_C in zip(index, bands(*shingles(tokens, part), len(part)), strict=True):
             for asked_M, found_M in one.meet(keys_C, part):
                 close = _jaccard(tokens, asked_M, found_M) >= LIMITS.near_jaccard
                 yield asked_M[close], found_M[close]
 
 
-def _short(tokens: Tokens, chosen: Ints) -> Ints:
+def similar_edges(tokens: Tokens, chosen: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Of each two long sentences that share most of their shingles, but where very many look alike: of each with the
+    next ones of its band and with the first, so that what is compared grows with the sentences."""
+    if not len(chosen):
+        return
+    signed = [(part, bands(*shingles(tokens, part), len(part))) for part in stretches(tokens, chosen)]
+    numbers, count = np.concatenate([part for part, _ in signed]), len(tokens.lengths_S)
+    seen = np.empty(0, np.int64)
+    for band in range(len(signed[0][1])):
+        asked = _within(np.concatenate([keys[band] for _, keys in signed]), numbers, count)
+        asked = np.setdiff1d(asked, seen, assume_unique=True)
+        seen = np.union1d(seen, asked)
+        for some in np.array_split(asked, len(asked) // _STRETCH_OF_LONG + 1):
+            one_M, other_M = some // count, some % count
+            close = _jaccard(tokens, one_M, other_M) >= LIMITS.near_jaccard
+            yield one_M[close], other_M[close]
+
+
+def _within(key_C: Keys, numbers: Ints, count: int) -> Ints:
+    """Two sentences of the same key as one number, each two once."""
+    order = np.argsort(key_C, kind="stable")
+    key_C, of_C = key_C[order], numbers[order]
+    begins = np.flatnonzero(np.concatenate([[True], key_C[1:] != key_C[:-1]]))
+    first_C = np.repeat(begins, np.diff(np.concatenate([begins, [len(key_C)]])))
+    found = []
+    for step in (*range(1, _NEXT + 1), 0):
+        other_C = first_C if step == 0 else np.maximum(np.arange(len(key_C)) - step, first_C)
+        apart = np.flatnonzero(other_C < np.arange(len(key_C)))
+        one, other = of_C[apart], of_C[other_C[apart]]
+        found.append(np.minimum(one, other) * count + np.maximum(one, other))
+    return np.unique(np.concatenate(found))
+
+
+def short(tokens: Tokens, chosen: Ints) -> Ints:
+    """Those that are looked at token by token."""
     lengths = tokens.lengths_S[chosen]
     return chosen[(lengths >= LIMITS.shortest_near) & (lengths <= LIMITS.longest_one_off)]
 
 
-def _stretches(tokens: Tokens, chosen: Ints) -> Iterator[Ints]:
+def stretches(tokens: Tokens, chosen: Ints) -> Iterator[Ints]:
     """The chosen sentences, so many at a time that they hold about _STRETCH tokens."""
     upto = np.cumsum(tokens.lengths_S[chosen])
     cuts = np.searchsorted(upto, np.arange(_STRETCH, int(upto[-1]) if len(upto) else 0, _STRETCH)) + 1

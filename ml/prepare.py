@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from ml.checkpoint import read_split_sha256, write_text
 from ml.contract.events import DataRead, Event
 from ml.contract.experiment import AugmentConfig
 from ml.contract.job import Job
+from ml.contract.leaks import Groups
 from ml.encoded import EncodedPairs
 from ml.errors import RunError
 from ml.finetune import Lessons
@@ -303,10 +305,21 @@ def _data_read(data: Prepared, learnt: EncodedPairs, trained_rows: int, out: Pat
     )
 
 
+def _joined(found: Groups) -> tuple[str, Literal["info", "warning"]]:
+    """What near twins make of the components, and how loud to say it."""
+    told = (
+        f"near twins join {found.components} components into {found.groups} groups; the largest has {found.largest} of "
+        f"{found.rows} rows ({found.largest_component} before)"
+    )
+    return (f"{told}: a giant, which stays in train", "warning") if found.giant else (told, "info")
+
+
 def _warn(data: Prepared, made: Augmented, job: Job, tell: Tell) -> None:
     """Say what a person should know before believing the scores."""
     for mark, why in job.config.marks.items():
         log(tell, f"{mark}: {why}", "warning")
+    if data.split.groups is not None:
+        log(tell, *_joined(data.split.groups))
     small_valid = shortfall(data.split)
     if small_valid:
         log(tell, small_valid, "warning")

@@ -17,7 +17,9 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ml.contract.experiment import DataConfig
+from ml.contract.leaks import Groups
 from ml.errors import RunError
+from ml.near_groups import near_groups
 from ml.pairs import Pairs, Rows, plain
 from ml.seeds import numpy_stream
 
@@ -26,7 +28,8 @@ from ml.seeds import numpy_stream
 class Split:
     """Row numbers (0-based, ascending) of both parts, and how the file hangs together.
 
-    `component_N` is the component of every row of the file, whatever the split is by.
+    `component_N` is the component of every row of the file, whatever the split is by; `groups`: how near twins join
+    them, of a split by twins.
     """
 
     train_rows: Rows
@@ -34,6 +37,7 @@ class Split:
     component_N: npt.NDArray[np.int64]
     data: DataConfig
     fold: int | None = None
+    groups: Groups | None = None
 
     @property
     def components(self) -> int:
@@ -59,6 +63,7 @@ class Split:
             "valid_fraction": self.data.valid_fraction,
             "folds": self.data.folds,
             "fold": self.fold,
+            **({"groups": self.groups.model_dump(mode="json")} if self.groups else {}),
             "rows": len(self.train_rows) + len(valid),
             "valid_rows": len(valid),
             "sha256": self.sha256,
@@ -70,24 +75,38 @@ class Split:
 def make_split(pairs: Pairs, data: DataConfig, fold: int | None = None) -> Split:
     """Hold out a part as `data` says: one fold, a share by component or by row, or nothing (full_data).
 
-    By component: in seeded order while they fit; a component is never cut, so giants stay in train. Folds:
-    scikit-learn's StratifiedGroupKFold over the components. Raises RunError when a part lacks a label.
+    By component: in seeded order while they fit; a component is never cut, so giants stay in train. By twins: the same
+    of the groups into which near twins join them. Folds: scikit-learn's StratifiedGroupKFold over the components or
+    groups. Raises RunError when a part lacks a label.
     """
     component_N = components_of(pairs)
+    unit_N = near_groups(pairs) if data.split_by == "twins" and not data.full_data else component_N
     if data.full_data:
         held_N = np.zeros(len(pairs), dtype=bool)
     elif fold is not None:
-        held_N = _fold(pairs, component_N, data, fold)
+        held_N = _fold(pairs, unit_N, data, fold)
     elif data.split_by == "row":
         held_N = np.zeros(len(pairs), dtype=bool)
         wanted = round(data.valid_fraction * len(pairs))
         held_N[numpy_stream(data.split_seed, "split").permutation(len(pairs))[:wanted]] = True
     else:
-        sizes_C = np.bincount(component_N)
-        held_N = _take_while_fits(sizes_C, round(data.valid_fraction * len(pairs)), data.split_seed)[component_N]
-    split = Split(np.flatnonzero(~held_N), np.flatnonzero(held_N), component_N, data, fold)
+        sizes_C = np.bincount(unit_N)
+        held_N = _take_while_fits(sizes_C, round(data.valid_fraction * len(pairs)), data.split_seed)[unit_N]
+    groups = None if unit_N is component_N else _groups(component_N, unit_N)
+    split = Split(np.flatnonzero(~held_N), np.flatnonzero(held_N), component_N, data, fold, groups)
     _check_labels(pairs, split)
     return split
+
+
+def _groups(component_N: npt.NDArray[np.int64], group_N: npt.NDArray[np.int64]) -> Groups:
+    before, after = np.bincount(component_N), np.bincount(group_N)
+    return Groups(
+        components=len(before),
+        groups=len(after),
+        largest=int(after.max()),
+        largest_component=int(before.max()),
+        rows=len(group_N),
+    )
 
 
 def _fold(pairs: Pairs, component_N: npt.NDArray[np.int64], data: DataConfig, fold: int) -> npt.NDArray[np.bool_]:
@@ -112,9 +131,11 @@ def shortfall(split: Split) -> str | None:
     share = 1 / split.data.folds if split.data.folds else split.data.valid_fraction
     if split.data.full_data or len(split.valid_rows) >= share * rows / 2:
         return None
+    largest = split.groups.largest if split.groups else split.largest_component_rows
     return (
         f"valid has {len(split.valid_rows)} rows of the {round(share * rows)} asked for: "
-        f"{split.largest_component_rows} of {rows} rows hang together by shared sentences and stay in train"
+        f"{largest} of {rows} rows hang together by {'near twins' if split.groups else 'shared sentences'} and stay in "
+        "train"
     )
 
 

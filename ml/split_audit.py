@@ -21,7 +21,8 @@ def audit_split(
         return []
     lines = [lines_of(folder, item, role) for role in ("train", "test") for item in job.inputs_of(role)]
     both = parts(pairs, learnt, split, lines[0])
-    report = audit(*both, Part(test, lines[1]) if test is not None else None, train_rows=len(split.train_rows))
+    other = Part(test, lines[1]) if test is not None else None
+    report = audit(*both, other, train_rows=len(split.train_rows), groups=split.groups)
     write_text(out / REPORT, report.model_copy(update={"seconds": 0.0}).model_dump_json())
     tell(Audited(verdict=report.verdict, seconds=report.seconds, checks=summary(report)))
     for check in report.checks:

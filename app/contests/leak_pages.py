@@ -107,7 +107,7 @@ def show_leaks(request: Request, experiment_id: int, session: SessionDep, storag
             "test": experiment.test_file_id,
         },
         members=[experiment_queries.experiment(session, member) for member in fusion.get("members", ())],
-        component_safe=config.get("data", {}).get("split_by") == "component",
+        component_safe=config.get("data", {}).get("split_by") == "twins",
     )
     return page(request, "contests/leaks.html", context)
 

@@ -218,8 +218,9 @@ def cloned(session: Session, number_of: int | None) -> Experiment | None:
 
 
 def component_safe(config: ExperimentConfig) -> ExperimentConfig:
-    """The same with a split by component, and whatever augmentation it has after the split."""
-    data = config.data.model_copy(update={"split_by": "component"})
+    """The same with a split by component that keeps near twins together, and whatever augmentation it has after the
+    split."""
+    data = config.data.model_copy(update={"split_by": "twins"})
     augment = config.augment.model_copy(update={"augment_before_split": False})
     return config.model_copy(update={"data": data, "augment": augment})
 

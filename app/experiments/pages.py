@@ -2,6 +2,7 @@
 one: form_pages; what is done about its submissions: submissions/pages.py."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from app.experiments.status_pages import RunView, Stage, status_of
 from app.gate import CHARTS_CSP
 from app.language import N_
 from app.leaderboard.checks import Check, checks
-from app.leaderboard.queries import Row
+from app.leaderboard.row_queries import Row
 from app.runs import queries as run_queries
 from app.runs import stream_service
 from app.runs.curve_pages import ChartGroup, chart_groups
@@ -45,7 +46,8 @@ class ExperimentPage:
     """experiments/page.html. `checks`: what speaks for its numbers; `scores`: those of runs; `submitted`: what the
     contest answered, the newest first; `to_send`: the file for the contest, None until there is one. `submissions`: the
     files that were planned or sent, and `quota` what the contest still takes today. `score_typed`: a score that was not
-    taken, for the reason `score_error`."""
+    taken, for the reason `score_error`. `train_files`: of which predictions of a row trained elsewhere may be brought;
+    `bring_error`: why they were not taken."""
 
     contest: Contest
     metric: Metric
@@ -76,6 +78,8 @@ class ExperimentPage:
     score_key: str
     score_error: str
     score_typed: dict[str, str]
+    train_files: Sequence[ContestFile]
+    bring_error: str
 
 
 @router.get("/experiments/{experiment_id}")
@@ -89,9 +93,16 @@ def show(request: Request, experiment_id: int, session: SessionDep, background: 
 
 
 def page_of(
-    request: Request, session: Session, experiment_id: int, *, error: str = "", typed: dict[str, str] | None = None
+    request: Request,
+    session: Session,
+    experiment_id: int,
+    *,
+    error: str = "",
+    typed: dict[str, str] | None = None,
+    bring_error: str = "",
 ) -> ExperimentPage:
-    """Everything that the page shows; `typed`: a score that was refused, for the reason `error`."""
+    """Everything that the page shows; `typed`: a score that was refused, for the reason `error`; `bring_error`: why
+    predictions were not taken."""
     experiment = queries.experiment(session, experiment_id)
     contest = contest_queries.contest_by_id(session, experiment.contest_id)
     # first: what comes while the rest is read is told by the stream once more
@@ -138,4 +149,6 @@ def page_of(
         score_key=str(uuid.uuid4()),
         score_error=error,
         score_typed=dict.fromkeys(("value", "note", "board", "corrects", "submission", "time"), "") | (typed or {}),
+        train_files=contest_queries.files(session, contest.id, "train") if experiment.origin == "external" else (),
+        bring_error=bring_error,
     )

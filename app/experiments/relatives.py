@@ -62,7 +62,7 @@ def _other(session: Session, contest: Contest, number: int, field: str) -> Exper
         found = None
     if found is None or found.contest_id != contest.id:
         _refuse(field, _("contest %(slug)s has no experiment %(id)s", slug=repr(contest.slug), id=number), number)
-    if found.config is None:
+    if found.config is None and found.train_file_id is None:  # nobody brought any
         _refuse(
             field,
             _("experiment %(id)s was trained elsewhere: pairboard has no predictions of it", id=number),
@@ -82,6 +82,8 @@ def _one_split(members: list[Experiment]) -> None:
     """Members that were validated on different rows can't be compared, let alone blended."""
     first = None
     for member in members:
+        if member.config is None:
+            continue  # its rows alone say of which split it is: the page and the run compare them
         asked = upgrade(member.config or {})
         if asked.data.full_data:
             _refuse(

@@ -12,7 +12,8 @@ from app.db import clock
 from app.experiments import queries
 from app.experiments.models import Experiment
 from app.language import N_
-from app.leaderboard.queries import Row, ranked
+from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import Row
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs import waiting
@@ -113,7 +114,7 @@ def _stages(session: Session, views: list[RunView]) -> list[Stage]:
     outside = [run for number, run in sorted(needed.items()) if number not in own]
     first = [Node(run, run_queries.experiment_ids_of(session, run.id), outside=True) for run in outside]
     stages = [Stage(N_("of other experiments"), first)]
-    for kind, title in zip(KINDS, (N_("Pretraining"), N_("Finetuning"), N_("Blend")), strict=True):
+    for kind, title in zip(KINDS, (N_("Pretraining"), N_("Finetuning"), N_("Blend"), N_("Elsewhere")), strict=True):
         stages.append(Stage(title, [Node(view.run, view.shared_with) for view in views if view.run.kind == kind]))
     return [stage for stage in stages if stage.nodes]
 

@@ -1,15 +1,22 @@
-"""Reads of what can be verified of rows: their runs, data files, code, and rows that differ by their seed alone."""
+"""Reads of what can be verified of rows: their runs, data files, code, and rows that differ by their seed alone; and
+the same as columns, by which the table is ordered and searched.
+"""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest, ContestFile
 from app.experiments.models import Experiment, Score
 from app.runs.models import ExperimentRun, Run
+
+#: how a run ends whose saved model predicts otherwise in a fresh process (ml.verify)
+RELOADS_OTHERWISE = "the saved model does not predict the same in a fresh process"
+#: rows of the table that say what is usual
+NEWEST = 500
 
 
 def runs_of(session: Session, ids: Collection[int]) -> dict[int, list[Any]]:
@@ -63,3 +70,73 @@ def alike_but_for_the_seed(session: Session, contest: Contest, ids: Collection[i
         family[number] = json.dumps([plain, of], sort_keys=True)
         scores.setdefault(family[number], {})[number] = value
     return {number: list(scores[family[number]].values()) for number in ids if number in family}
+
+
+def compared_with(session: Session, contest: Contest, against: int | None) -> tuple[str | None, str | None]:
+    """The train file and the code version that rows are held against: those of the row `against`, else the usual."""
+    if against is None:
+        return usual(session, contest, NEWEST)
+    return train_files(session, [against]).get(against), version_of(runs_of(session, [against])[against])
+
+
+def version_of(runs: Sequence[Any]) -> str | None:
+    """Of the run whose scores are the experiment's."""
+    told = [(run.summary or {}).get("started") for run in runs if run.kind != "pretrain"]
+    return next((body["code_version"] for body in reversed(told) if body), None)
+
+
+def with_columns(
+    session: Session, contest: Contest, query: Select[Any], against: int | None
+) -> tuple[Select[Any], dict[str, ColumnElement[Any]]]:
+    """The query with what the checks need, and the columns. `swap`: by how much exchanged sides change a probability;
+    `checks`: how many are not as they should be, of equally many the more proofs the lower; none where nothing is
+    known. `check:WORD` for each word of search.CHECKS: whether the row has that."""
+    file, version = compared_with(session, contest, against)
+    proofs = _proofs().subquery()
+    query = query.outerjoin(proofs, proofs.c.experiment_id == Experiment.id)
+    query = query.outerjoin(ContestFile, ContestFile.id == Experiment.train_file_id)
+    code = _version().scalar_subquery()
+    broken = func.coalesce(proofs.c.broken, 0) > 0
+    whole = and_(proofs.c.trainings > 0, proofs.c.verified == proofs.c.trainings, not_(broken))
+    said = {
+        "reloads": whole,
+        "reloads-otherwise": broken,
+        "same-data": ContestFile.sha256 == file if file else false(),
+        "other-data": ContestFile.sha256 != file if file else false(),
+        "same-code": code == version if version else false(),
+        "other-code": code != version if version else false(),
+        "swap": proofs.c.swap.is_not(None),
+    }
+    good, bad = ("reloads", "same-data", "same-code"), ("reloads-otherwise", "other-data", "other-code")
+    weights = {**dict.fromkeys(bad, len(good) + 1), **dict.fromkeys(good, -1)}
+    points: Any = literal(0)
+    for name, weight in weights.items():
+        points = points + case((said[name], weight), else_=0)
+    said["differs"] = or_(*(said[name] for name in bad))
+    known = or_(*(func.coalesce(said[name], false()) for name in (*good, *bad, "swap")))
+    columns: dict[str, ColumnElement[Any]] = {f"check:{name}": found for name, found in said.items()}
+    return query, {**columns, "swap": proofs.c.swap, "checks": case((known, points))}
+
+
+def _proofs() -> Select[Any]:
+    """By experiment: its trainings, how many of them were verified, how many reload otherwise, and the change by
+    exchanged sides, by the rows that were looked at."""
+    verified = Run.summary["verified"]
+    rows, change = verified["swap"]["rows"].as_float(), verified["swap"]["difference"].as_float()
+    columns: list[Any] = [
+        ExperimentRun.experiment_id,
+        func.count().label("trainings"),
+        func.count(verified["rows"].as_integer()).label("verified"),
+        func.sum(case((Run.reason.contains(RELOADS_OTHERWISE, autoescape=True), 1), else_=0)).label("broken"),
+        (func.sum(rows * change) / func.sum(rows)).label("swap"),
+    ]
+    query = select(*columns).join(Run, Run.id == ExperimentRun.run_id).where(Run.kind == "finetune")
+    return query.group_by(ExperimentRun.experiment_id)
+
+
+def _version() -> Select[Any]:
+    """Of the run whose scores are the experiment's, of the outer query."""
+    version = Run.summary["started"]["code_version"].as_string()
+    runs = select(version).join(ExperimentRun, ExperimentRun.run_id == Run.id)
+    runs = runs.where(ExperimentRun.experiment_id == Experiment.id, Run.kind != "pretrain", version.is_not(None))
+    return runs.order_by(Run.id.desc()).limit(1).correlate(Experiment)

@@ -11,11 +11,9 @@ from sqlalchemy.orm import Session
 from app.contests.models import Contest
 from app.language import gettext as _
 from app.leaderboard import check_queries as queries
+from app.leaderboard.check_queries import NEWEST, RELOADS_OTHERWISE, version_of
 
-NEWEST = 500
 State = Literal["good", "differs", "told"]
-#: how a run ends whose saved model predicts otherwise in a fresh process (ml.verify)
-_RELOADS_OTHERWISE = "the saved model does not predict the same in a fresh process"
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,8 @@ def checks(
 ) -> dict[int, list[Check]]:
     """By experiment what is known of it. Data and code are compared with those of the row `against`, or else with what
     most of the newest rows of the contest's table have."""
-    asked = set(ids) | ({against} if against is not None else set())
-    runs, files = queries.runs_of(session, asked), queries.train_files(session, asked)
-    versions = {number: version for number in asked if (version := _version(runs[number]))}
-    if against is None:
-        file, version = queries.usual(session, contest, NEWEST)
-    else:
-        file, version = files.get(against), versions.get(against)
+    runs, files = queries.runs_of(session, ids), queries.train_files(session, ids)
+    file, version = queries.compared_with(session, contest, against)
     seeds = queries.alike_but_for_the_seed(session, contest, ids)
     return {
         number: [
@@ -49,7 +42,7 @@ def checks(
                 _reloaded(runs[number]),
                 _swap(runs[number]),
                 _same("data", files.get(number), file, against),
-                _same("code", versions.get(number), version, against),
+                _same("code", version_of(runs[number]), version, against),
                 _seeds(seeds.get(number, [])),
             )
             if check is not None
@@ -62,15 +55,9 @@ def _finetunes(runs: Iterable[Any]) -> list[Any]:
     return [run for run in runs if run.kind == "finetune"]
 
 
-def _version(runs: Sequence[Any]) -> str | None:
-    """Of the run whose scores are the experiment's."""
-    told = [(run.summary or {}).get("started") for run in runs if run.kind != "pretrain"]
-    return next((body["code_version"] for body in reversed(told) if body), None)
-
-
 def _reloaded(runs: Sequence[Any]) -> Check | None:
     finetunes = _finetunes(runs)
-    if any(_RELOADS_OTHERWISE in run.reason for run in finetunes):
+    if any(RELOADS_OTHERWISE in run.reason for run in finetunes):
         return Check("reloaded", "differs", _("reloads otherwise"), _("the saved model predicts otherwise when loaded"))
     verified = [run.summary["verified"] for run in finetunes if "verified" in (run.summary or {})]
     if not finetunes or len(verified) < len(finetunes):

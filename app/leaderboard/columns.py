@@ -10,7 +10,7 @@ from app.leaderboard.search import NUMBERS, RAW_TERM, compared
 
 #: what the fields of the filter row are called in an address: where.valid
 PREFIX = "where."
-WORDS = ("status", "tag")
+WORDS = ("status", "tag", "check")
 _SIGNS = {"≥": ">=", "≤": "<=", "＞": ">", "＜": "<"}
 
 

@@ -14,7 +14,8 @@ from app.errors import FieldError, Refused
 from app.experiments import queries
 from app.experiments.models import Experiment
 from app.language import gettext as _
-from app.leaderboard.queries import SPLITS, Row, ranked
+from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import SPLITS, Row
 from ml.contract.experiment import ExperimentConfig, flat, upgrade
 
 

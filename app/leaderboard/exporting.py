@@ -3,6 +3,7 @@ cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +11,8 @@ from app.contests.models import Contest
 from app.errors import NotFound
 from app.language import gettext as _
 from app.leaderboard.checks import Check, checks
-from app.leaderboard.queries import Ranking, Row, ShownScore, ranked
+from app.leaderboard.queries import Ranking, ranked
+from app.leaderboard.row_queries import Row, ShownScore
 from app.leaderboard.table_text import cell_text, write_csv, write_latex, write_markdown
 from app.leaderboard.view import View
 from ml.contract.scores import METRICS
@@ -141,9 +143,8 @@ def _cell(score: ShownScore | None, base: ShownScore | None) -> Cell | None:
 
 def page_of(session: Session, contest: Contest, view: View, *, limit: int, offset: int) -> Ranking:
     """Some rows of what the view shows."""
-    return ranked(
-        session, contest, sort=view.sort, search=view.search, archived=view.archived, limit=limit, offset=offset
-    )
+    asked: dict[str, Any] = {"sort": view.sort, "search": view.search, "archived": view.archived}
+    return ranked(session, contest, **asked, limit=limit, offset=offset, against=view.against)
 
 
 def all_lines(session: Session, contest: Contest, view: View) -> list[Line]:
@@ -171,11 +172,12 @@ def latex(session: Session, contest: Contest, view: View) -> str:
 def _texts(shown: list[Line], view: View) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Titles of the columns after experiment, train, valid and online, and the cells of all.
 
-    Columns for the interval of valid, the folds behind it and the marks stand there when a row has any.
+    Columns for the interval of valid, the folds behind it, the leak audit and the marks stand there when a row has any.
     """
     more = {
         "valid 95%": [line.valid.interval if line.valid else "" for line in shown],
         "folds": [line.valid.parts if line.valid else "" for line in shown],
+        "audit": [line.row.audit for line in shown],
         "marks": [", ".join(line.row.marks) for line in shown],
         "tags": [", ".join(line.row.tags) for line in shown],
         "online best": [line.online.best if line.online else "" for line in shown],
@@ -201,7 +203,7 @@ def csv(session: Session, contest: Contest, view: View) -> str:
     """The table for a spreadsheet: plain numbers, remarks and status in columns of their own."""
     header = ["id", "experiment", "status", "train", "valid", "valid low", "valid high", "folds mean"]
     header += ["folds deviation", "online", "online remark", "gap", "hours", "marks", "tags", "verdict", "note", "by"]
-    header += ["made", "online board", "online best"]
+    header += ["made", "online board", "online best", "audit", *(["checks"] if "checks" in view.show else [])]
     against = baseline(session, contest, view)
     changes = ("valid", "online") if against else ()
     body = []
@@ -214,7 +216,7 @@ def csv(session: Session, contest: Contest, view: View) -> str:
         cells += [round(row.hours, 4), " ".join(row.marks), " ".join(row.tags), row.verdict, row.note, row.made_by]
         cells.append(row.created_at.isoformat())
         board = (row.online.board, online if row.online.best is None else row.online.best) if row.online else ("", None)
-        cells += board
+        cells += [*board, row.audit, *([line.more("checks")] if "checks" in view.show else [])]
         body.append([*cells, *(_change(row, against, split) for split in changes)])
     return write_csv([*header, *(f"{split} change" for split in changes)], body)
 

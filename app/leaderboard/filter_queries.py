@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select
 
 from app.contests.models import Contest
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag
@@ -25,6 +25,9 @@ def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]
     if term.name == "status":
         external = Experiment.origin == "external"
         here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)
+        return here if term.relation != "!=" else not_(here)
+    if term.name == "check":
+        here = _is(func.coalesce(columns[f"check:{term.value}"], false()))
         return here if term.relation != "!=" else not_(here)
     if term.name in {"mark", "audit", "tag", "by", "id"}:
         there = _has(term.name, str(term.value))

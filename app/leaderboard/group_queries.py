@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
 from app.experiments.models import Experiment, ExperimentField
-from app.leaderboard.queries import SPLITS, table
+from app.leaderboard.queries import table
+from app.leaderboard.row_queries import SPLITS
 from app.leaderboard.search import field_type, terms
 
 
@@ -36,7 +37,7 @@ def grouped(session: Session, contest: Contest, field: str, *, search: str = "",
     """The rows that a search finds, by the value of a field of their config; the largest group first. Rows that were
     trained elsewhere have no config, and are one group. Raises Refused for a path that leads to no field."""
     kind = field_type(f"group={field}", field)
-    query, columns = table(contest, terms(search), archived=archived, ids=None)
+    query, columns = table(session, contest, terms(search), archived=archived, ids=None)
     of_field = and_(
         ExperimentField.contest_id == contest.id,
         ExperimentField.name == field,

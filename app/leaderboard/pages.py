@@ -19,8 +19,9 @@ from app.leaderboard import columns, exporting, saved, saved_queries, selection
 from app.leaderboard.exporting import Line
 from app.leaderboard.group_queries import Group, grouped
 from app.leaderboard.models import SavedView
-from app.leaderboard.queries import SORT_KEYS, Row
-from app.leaderboard.search import FIELDS, STATES
+from app.leaderboard.queries import SORT_KEYS
+from app.leaderboard.row_queries import Row
+from app.leaderboard.search import CHECKS, FIELDS, STATES
 from app.leaderboard.view import MORE, SORTED_AS, View
 from app.leaderboard.view_api import ViewDep
 from app.runs import fusing
@@ -50,7 +51,8 @@ class LeaderboardPage:
     that can be shown beside the scores; `total` rows were found of `everything`, `elsewhere` lie in the archive (in the
     archive: in the table), `trashed` in the trash. `told`: what became of the rows that were selected before;
     `groups`: sums of the found rows by view.group; `fields`: of the config, that they can be grouped by. `typed`: a
-    name that a view could not be saved under, for the reason `problem`; `filters`: the search by its columns.
+    name that a view could not be saved under, for the reason `problem`; `filters`: the search by its columns;
+    `check_words`: what it can ask of a row's checks.
     `standing`: which rows can't be told apart, None before it is known."""
 
     contest: Contest
@@ -75,6 +77,7 @@ class LeaderboardPage:
     typed: str
     filters: dict[str, str]
     states: dict[str, str]
+    check_words: Sequence[str]
     standing: Standing | None
 
 
@@ -169,6 +172,7 @@ def _context(
         typed=typed,
         filters=columns.split(view.search)[0],
         states={state: _(state) for state in STATES},
+        check_words=CHECKS,
         standing=look(session, contest.id),
     )
 

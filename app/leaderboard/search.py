@@ -23,9 +23,14 @@ from app.language import gettext as _
 from ml.contract.experiment import ExperimentConfig, field_names
 
 STATES = (N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled"), N_("external"))
+#: what a row's checks say (check_queries); differs: one of the three that are not as they should be
+CHECKS = (
+    *(N_("differs"), N_("reloads"), N_("reloads-otherwise"), N_("same-data"), N_("other-data")),
+    *(N_("same-code"), N_("other-code"), N_("swap")),
+)
 #: names whose value is a word -> one for an example
-WORDS = {"status": "failed", "mark": "leaking", "audit": "clean", "tag": "send", "by": "ann"}
-NUMBERS = ("train", "valid", "online", "gap")
+WORDS = {"status": "failed", "check": "differs", "mark": "leaking", "audit": "clean", "tag": "send", "by": "ann"}
+NUMBERS = ("train", "valid", "online", "gap", "swap")
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -81,6 +86,8 @@ def _value(raw: str, name: str, relation: str, value: str) -> str | float | bool
             raise _refused(raw, _("%(name)s is a word: write %(name)s:%(example)s", name=name, example=WORDS[name]))
         if name == "status" and value not in STATES:
             raise _refused(raw, _("the states are %(states)s", states=", ".join(STATES)))
+        if name == "check" and value not in CHECKS:
+            raise _refused(raw, _("the checks are %(checks)s", checks=", ".join(CHECKS)))
         return value
     if "." in name:
         return _field_value(raw, name, relation, value)

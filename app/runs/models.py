@@ -24,7 +24,8 @@ from app.db import Base, BigKey
 from app.language import N_
 
 STATUSES = (N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled"))
-KINDS = (N_("pretrain"), N_("finetune"), N_("blend"))
+#: elsewhere: it stands for a training whose predictions somebody brought (elsewhere.py)
+KINDS = (N_("pretrain"), N_("finetune"), N_("blend"), N_("elsewhere"))
 #: how an attempt ends, beside the statuses
 OUTCOMES = (N_("returned"), N_("lost"))
 
@@ -45,7 +46,7 @@ class Run(Base):
     __tablename__ = "runs"
     __table_args__ = (
         CheckConstraint(f"status IN {STATUSES}", name="status_known"),
-        CheckConstraint("kind IN ('pretrain', 'finetune', 'blend')", name="kind_known"),
+        CheckConstraint("kind IN ('pretrain', 'finetune', 'blend', 'elsewhere')", name="kind_known"),
         Index("ix_runs_status_kind", "status", "kind"),
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict
 from app.language import gettext as _
-from app.runs import queries
+from app.runs import elsewhere, queries
 from app.runs.jobs import job_of
 from app.runs.models import Run
 from ml.contract.events import Started
@@ -36,6 +36,8 @@ class Recipe:
 def job_again(session: Session, run: Run) -> Job:
     """What its last worker was given, with the device and the threads that it had, and without what only saved time.
     Raises Conflict for a run that waits for others."""
+    if run.kind == elsewhere.KIND:
+        raise Conflict(_("run %(id)s stands for a training elsewhere: there is no job to do again", id=run.id))
     if unmet := queries.unmet_needs(session, run.id):
         raise Conflict(
             _(
@@ -71,7 +73,9 @@ def recipe(session: Session, run: Run, base: str, *, signed_in: bool) -> Recipe:
 
 def recipes(session: Session, runs: list[Run], base: str, *, signed_in: bool) -> list[Recipe]:
     """Of those runs that were begun and have all that they need."""
-    ready = [run for run in runs if run.attempt and not queries.unmet_needs(session, run.id)]
+    ready = [
+        run for run in runs if run.attempt and run.kind != elsewhere.KIND and not queries.unmet_needs(session, run.id)
+    ]
     return [recipe(session, run, base, signed_in=signed_in) for run in ready]
 
 

@@ -146,7 +146,7 @@ def read_history(
     responses={
         200: {"model": dict[str, Any], "description": "the very file was scored before; no upload of the day is used"},
         409: {"description": "too early, or too late"},
-        422: {"description": "malformed; detail.kind says how"},
+        422: {"description": "malformed, or a check refuses it; detail.kind says how"},
         429: {"description": "the day is used up; detail.next_day_at says when the next begins"},
     },
 )
@@ -160,16 +160,18 @@ def send(
     file: Annotated[UploadFile, File(description="in the contest's form, see submission-format")],
     remark: Annotated[str, Form()] = "",
     experiment_id: Annotated[int | None, Form(description="the experiment that it is of gets the score")] = None,
+    anyway: Annotated[bool, Form(description="although a check refuses it")] = False,
 ) -> dict[str, Any]:
-    """Send a prediction file in. The answer holds its public score; a refused file says why and uses nothing up."""
-    sent = Sent(file.file, file.filename or "", who.person, remark, experiment_id)
+    """Send a prediction file in. It is checked before; the answer holds its public score and what was found; a refused
+    file says why and uses nothing up."""
+    sent = Sent(file.file, file.filename or "", who.person, remark, experiment_id, anyway)
     got: Received = receive(request.app.state.database, storage, folder_of(settings), slug, sent)
     if got.problem is not None:
         raise got.problem
     if not got.new:
         response.status_code = 200
     with request.app.state.database.reading() as session:
-        return asdict(line_of(got.row, _sealed(session, slug)))
+        return {**asdict(line_of(got.row, _sealed(session, slug))), "checks": [asdict(item) for item in got.checks]}
 
 
 def _sealed(session: Session, slug: str) -> SealedAnswers:

@@ -74,7 +74,7 @@ def _score(
     with database.reading() as session:
         contest = contest_queries.contest_by_id(session, answers.contest_id)
         files = {item.name: item for item in run_queries.artifacts_of(session, run)}
-    artifact, task = files.get(PREDICTIONS_OF_TEST), Task(answers, contest.metric, SubmissionFormat(), None)
+    artifact, task = files.get(PREDICTIONS_OF_TEST), Task(answers, contest.metric)
     row = SealedUpload(kind="run", file_name=PREDICTIONS_OF_TEST, sha256="", size=0, run_id=run.id)
     row.experiment_id, row.made_by = experiment.id, experiment.made_by or "local"
     scored, remarks, wrong = None, "", f"run {run.id} left no {PREDICTIONS_OF_TEST}"
@@ -92,7 +92,7 @@ def _score(
 
 def _of_file(path: Path, folder: Path, task: Task) -> tuple[Scored, str]:
     with path.open("rb") as file:
-        read = read_predictions(file, PREDICTIONS_OF_TEST, task.form, task.sealed.rows)
+        read = read_predictions(file, PREDICTIONS_OF_TEST, SubmissionFormat(), task.sealed.rows)
     return scored_by(folder, task, read.values), "\n".join(read.remarks)
 
 

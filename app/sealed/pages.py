@@ -161,11 +161,12 @@ def send(
     file: Annotated[UploadFile, File()],
     remark: Annotated[str, Form()] = "",
     experiment_id: Annotated[str, Form()] = "",
+    anyway: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Send a prediction file in."""
+    """Send a prediction file in; it is checked before."""
     database, typed = request.app.state.database, {"remark": remark, "experiment_id": experiment_id}
     try:
-        sent = Sent(file.file, file.filename or "", who.person, remark, _number(experiment_id))
+        sent = Sent(file.file, file.filename or "", who.person, remark, _number(experiment_id), anyway)
         got = receive(database, storage, folder_of(settings), slug, sent)
         if got.problem is not None:
             raise got.problem

@@ -78,6 +78,17 @@ def same_upload(
     return session.scalar(query.order_by(SealedUpload.id).limit(1))
 
 
+def same_bytes(session: Session, sealed_id: int, sha256: str) -> Sequence[SealedUpload]:
+    """What was scored of exactly these bytes, whoever sent them, the newest first."""
+    query = select(SealedUpload).where(
+        SealedUpload.sealed_id == sealed_id,
+        SealedUpload.kind == "upload",
+        SealedUpload.status == "scored",
+        SealedUpload.sha256 == sha256,
+    )
+    return session.scalars(query.order_by(SealedUpload.id.desc())).all()
+
+
 def uploads(
     session: Session, sealed_id: int, made_by: str | None, *, limit: int, offset: int = 0
 ) -> Sequence[SealedUpload]:
@@ -123,7 +134,8 @@ def count_runs_to_score(session: Session, answers: SealedAnswers) -> int:
 
 
 def _unscored(answers: SealedAnswers) -> Select[Any]:
-    """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it."""
+    """Ids of experiments and runs. An experiment's last run, found by its key, speaks for it. What somebody brought of
+    a training elsewhere is none: or a member could send more than a day's files."""
     link, own = aliased(ExperimentRun), aliased(Run)
     last = (
         select(func.max(link.run_id))
@@ -139,7 +151,11 @@ def _unscored(answers: SealedAnswers) -> Select[Any]:
     query = (
         select(of_contest.c.id, of_contest.c.run_id)
         .join(Run, Run.id == of_contest.c.run_id)
-        .where(Run.status == "finished", ~exists().where(SealedUpload.run_id == of_contest.c.run_id))
+        .where(
+            Run.status == "finished",
+            Run.kind != "elsewhere",
+            ~exists().where(SealedUpload.run_id == of_contest.c.run_id),
+        )
     )
     if answers.closes_at is not None:
         query = query.where(or_(Run.ended_at.is_(None), Run.ended_at <= answers.closes_at))

@@ -3,11 +3,10 @@
 The transactions are short and lie here: a refused file has to stand in the history although its request fails.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
 from numpy import float64
@@ -15,43 +14,60 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
+from app.contests.models import Contest
 from app.db import Database, clock
 from app.errors import AppError, Conflict, FieldError, NotFound, Refused, TooMany
 from app.experiments import queries as experiment_queries
+from app.experiments.models import Experiment
 from app.language import gettext as _
 from app.sealed import answers, queries
 from app.sealed.answers import Scored
 from app.sealed.models import SealedAnswers, SealedUpload
 from app.sealed.terms import day_of, local
 from app.storage import Storage
+from app.submissions import checking, remembering, uploaded
 from app.submissions import service as submissions
-from app.submissions.format import SubmissionFormat, format_of
-from app.submissions.malformed import Malformed
-from app.submissions.reading import read_predictions
+from app.submissions.checks import Check
+from app.submissions.files import FileToSend
 from app.submissions.service import OnlineScore
-from app.submissions.writing import sides
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What somebody sent. `experiment_id`: the experiment that it is of, which gets the score, too."""
+    """What somebody sent. `experiment_id`: the experiment that it is of, which gets the score, too; `anyway`: although
+    a check refuses it."""
 
     source: BinaryIO
     name: str
     who: str
     remark: str = ""
     experiment_id: int | None = None
+    anyway: bool = False
 
 
 @dataclass(frozen=True)
 class Received:
-    """Its line of the history. `new`: it was not scored before; `problem`: why it was refused, to be raised."""
+    """Its line of the history. `new`: it was not scored before; `problem`: why it was refused, to be raised; `checks`:
+    what was found before it was scored."""
 
     row: SealedUpload
     new: bool
     problem: AppError | None
+    checks: Sequence[Check] = ()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A file that can be scored: its numbers, what was found of it, and as the checks know it."""
+
+    values: NDArray[float64]
+    checks: list[Check]
+    file: FileToSend
+
+    @property
+    def remarks(self) -> str:
+        """What the history keeps beside its score, a line each."""
+        return "\n".join(check.text for check in self.checks if check.state != "ok")
 
 
 @dataclass(frozen=True)
@@ -60,38 +76,62 @@ class Task:
 
     sealed: SealedAnswers
     metric: str
-    form: SubmissionFormat
-    sentences: Sequence[tuple[str, str]] | None
 
 
 def receive(database: Database, storage: Storage, folder: Path, slug: str, sent: Sent) -> Received:
     """Score the file, or refuse it. Raises NotFound for no sealed contest or experiment, Refused for a remark that is
     too long; everything else is in the history."""
     _require_remark(sent.remark)
-    sha256, size = _hashed(sent.source)
-    name = _printable(PurePath(sent.name.replace("\\", "/")).name)[:255] or "unnamed"
+    sha256, size = uploaded.hashed(sent.source)
     with database.reading() as session:
-        task = _task(session, storage, slug, sent.experiment_id)
+        task = _task(session, slug, sent.experiment_id)
         same = queries.same_upload(session, task.sealed.id, sent.who, sha256, sent.experiment_id)
         if same is not None:
             return Received(same, False, None)
         problem: AppError | None = closed(session, task.sealed, sent.who, clock(session))
-    found, remarks = None, ""
+    looked, found = None, None
     if problem is None:
         try:
-            read = read_predictions(
-                sent.source, name, task.form, task.sealed.rows, list(task.sentences) if task.sentences else None
-            )
-            remarks, found = "\n".join(read.remarks), scored_by(folder, task, read.values)
-        except Malformed as error:
+            with database.reading() as session:
+                looked = look(session, storage, slug, sent)
+            checking.require(looked.checks, anyway=sent.anyway)
+            found = scored_by(folder, task, looked.values)
+        except Refused as error:
             problem = error
+    name = uploaded.plain_name(sent.name)
     row = SealedUpload(file_name=name, sha256=sha256, size=size, remark=sent.remark.strip(), made_by=sent.who)
     row.kind, row.experiment_id = "upload", sent.experiment_id
-    return _write(database, task, row, found, remarks, problem)
+    return _write(database, task, row, looked, found, problem)
+
+
+def look(session: Session, storage: Storage, slug: str, sent: Sent) -> Looked:
+    """The file before it is scored, beside what was sent. Raises Malformed."""
+    contest = contest_queries.contest(session, slug)
+    sealed, experiment = queries.sealed(session, contest), _of(session, contest, sent.experiment_id)
+    test = contest_queries.file_by_id(session, sealed.test_file_id)
+    came = uploaded.came(session, storage, contest, sent.source, sent.name, test)
+    found = uploaded.examine(session, storage, contest, experiment, came)
+    others = queries.same_bytes(session, sealed.id, came.sha256)
+    return Looked(came.read.values, [_told_of(check, others) for check in found.checks], found.file)
+
+
+def _told_of(check: Check, others: Sequence[SealedUpload]) -> Check:
+    """Nothing is learnt by having the same bytes scored twice, whoever sent them."""
+    if check.name != "same_file" or check.state == "refuse" or not others:
+        return check
+    told = {"who": others[0].made_by, "day": f"{others[0].sent_at:%Y-%m-%d}", "score": f"{others[0].public_score:.5f}"}
+    return Check(
+        "same_file", "refuse", _("exactly this file was scored before: sent by %(who)s on %(day)s, %(score)s", **told)
+    )
 
 
 def _write(
-    database: Database, task: Task, row: SealedUpload, found: Scored | None, remarks: str, problem: AppError | None
+    database: Database,
+    task: Task,
+    row: SealedUpload,
+    looked: Looked | None,
+    found: Scored | None,
+    problem: AppError | None,
 ) -> Received:
     """The line of the history, with the limits looked at once more while nobody else can use the day up."""
     with database.writing() as session:
@@ -104,15 +144,17 @@ def _write(
             if same is not None:
                 return Received(same, False, None)
             problem = closed(session, sealed, row.made_by, row.sent_at)
-        if problem is not None or found is None:
+        if problem is not None or found is None or looked is None:
             told = problem or Refused(_("it could not be scored"))
             detail = told.detail if isinstance(told.detail, dict) else {}
             row.status, row.fault, row.message = "refused", str(detail.get("kind", "")), told.message
             session.add(row)
             session.flush()
             return Received(row, True, told)
-        add_scored(session, row, found, remarks)
-    return Received(row, True, None)
+        if row.experiment_id is not None:
+            remembering.keep_uploaded(session, row.experiment_id, looked.file)
+        add_scored(session, row, found, looked.remarks)
+    return Received(row, True, None, looked.checks)
 
 
 def add_scored(session: Session, row: SealedUpload, found: Scored, remarks: str) -> None:
@@ -168,32 +210,24 @@ def scored_by(folder: Path, task: Task, values: NDArray[float64]) -> Scored:
     return answers.score_by(folder, task.sealed.stored, task.sealed.sha256, task.metric, values)
 
 
-def _task(session: Session, storage: Storage, slug: str, experiment_id: int | None) -> Task:
+def _task(session: Session, slug: str, experiment_id: int | None) -> Task:
     contest = contest_queries.contest(session, slug)
-    sealed, form = queries.sealed(session, contest), format_of(contest)
-    if experiment_id is not None and experiment_queries.experiment(session, experiment_id).contest_id != contest.id:
+    sealed = queries.sealed(session, contest)
+    _of(session, contest, experiment_id)
+    return Task(sealed, contest.metric)
+
+
+def _of(session: Session, contest: Contest, experiment_id: int | None) -> Experiment | None:
+    if experiment_id is None:
+        return None
+    found = experiment_queries.experiment(session, experiment_id)
+    if found.contest_id != contest.id:
         message = _("experiment %(id)s is of another contest", id=experiment_id)
         raise Refused(message, [FieldError("experiment_id", message, str(experiment_id))])
-    file = contest_queries.file_by_id(session, sealed.test_file_id)
-    return Task(sealed, contest.metric, form, list(sides(storage, file)) if form.with_sentences else None)
+    return found
 
 
 def _require_remark(remark: str) -> None:
     if len(remark.strip()) > 500 or not remark.strip().isprintable():
         message = _("a remark is one line of at most 500 printable characters")
         raise Refused(message, [FieldError("remark", message, repr(remark[:50]))])
-
-
-def _printable(name: str) -> str:
-    """A name that a page, a log and Postgres can hold."""
-    return "".join(sign if sign.isprintable() else "?" for sign in name)
-
-
-def _hashed(source: BinaryIO) -> tuple[str, int]:
-    found, size = hashlib.sha256(), 0
-    source.seek(0)
-    while chunk := source.read(_CHUNK):
-        found.update(chunk)
-        size += len(chunk)
-    source.seek(0)
-    return found.hexdigest(), size

@@ -12,7 +12,8 @@ from app.contests.models import Contest, ContestFile
 from app.errors import NotFound
 from app.experiments import queries as experiment_queries
 from app.experiments.models import Experiment
-from app.leaderboard.queries import Row, ranked
+from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import Row
 from app.leaderboard.search import CHOICES, terms
 from app.runs import queries as run_queries
 from app.search import queries

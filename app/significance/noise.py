@@ -111,7 +111,9 @@ def noise(session: Session, storage: Storage, experiments: Sequence[Experiment])
     for (file_id, _rows), members in splits.items():
         of_file = components_of(storage, contest_queries.file_by_id(session, file_id))
         try:
-            judged.append(_judged(members, of_file, queries.scored_on_the_split_of(session, members[0][0])))
+            named = next((item for item, _found in members if item.config is not None), None)  # its split by its fields
+            among = queries.scored_on_the_split_of(session, named) if named is not None else 0
+            judged.append(_judged(members, of_file, among))
         except ValueError as error:
             left |= {experiment.id: str(error) for experiment, _found in members}
     return Noise(sorted(judged, key=lambda split: -len(split.rows)), left)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
-from app.contests.models import Contest
+from app.contests.models import Contest, ContestFile
+from app.errors import FieldError, Refused
 from app.experiments.models import Experiment, Score
 from app.language import gettext as _
 from app.storage import Storage
@@ -65,18 +66,31 @@ def gate(session: Session, contest: Contest, experiment: Experiment, file: FileT
     rows, decimals = own.rows if own else None, file.form.decimals
     labels = "probability" not in file.form.columns
     of_file = checks.of_file(file.written_N, file.predicted_N, rows, decimals, labels=labels)
-    found = [_form(file), *of_file]
-    newest = next(iter(contest_queries.files(session, contest.id, "test")), None)
-    if own is not None and newest is not None:
-        told = {"own": own.name, "newest": newest.name}
-        same = own.id == newest.id
-        text = (
-            _("it answers %(own)s, the contest's newest test file", **told)
-            if same
-            else _("it answers %(own)s; the contest's newest test file is %(newest)s", **told)
+    return [_form(file), *of_file, *answered(session, contest, own), same_file(session, contest, file, board)]
+
+
+def require(found: Sequence[Check], *, anyway: bool) -> None:
+    """Raise Refused that names what refuses the file, unless a person insists."""
+    wrong = [item for item in found if item.state == "refuse"]
+    if wrong and not anyway:
+        told = "; ".join(f"{_(checks.NAMES[item.name])}: {item.text}" for item in wrong)
+        raise Refused(
+            _("its file is refused, and uses no place: %(told)s. It can be sent all the same.", told=told),
+            [FieldError(item.name, item.text) for item in wrong],
+            {"kind": "check"},
         )
-        found.append(Check("test_file", "ok" if same else "warn", text))
-    return [*found, _same_file(session, contest, file, board)]
+
+
+def answered(session: Session, contest: Contest, own: ContestFile | None) -> list[Check]:
+    """Which test file it answers, where that is known."""
+    newest = next(iter(contest_queries.files(session, contest.id, "test")), None)
+    if own is None or newest is None:
+        return []
+    told = {"own": own.name, "newest": newest.name}
+    if own.id == newest.id:
+        return [Check("test_file", "ok", _("it answers %(own)s, the contest's newest test file", **told))]
+    text = _("it answers %(own)s; the contest's newest test file is %(newest)s", **told)
+    return [Check("test_file", "warn", text)]
 
 
 def _form(file: FileToSend) -> Check:
@@ -86,7 +100,7 @@ def _form(file: FileToSend) -> Check:
     return Check("form", "refuse", file.fault) if file.fault else Check("form", "ok", ok)
 
 
-def _same_file(session: Session, contest: Contest, file: FileToSend, board: str) -> Check:
+def same_file(session: Session, contest: Contest, file: FileToSend, board: str) -> Check:
     """Nothing is learnt by sending the same bytes to the same board, which it may be where none is named; and by the
     same predictions hardly more."""
     before = queries.same_file(session, contest.id, file.sha256, file.predictions_sha256)
@@ -124,13 +138,19 @@ def standing(scores: Sequence[Score]) -> Score | None:
 def examine(session: Session, storage: Storage, contest: Contest, experiment: Experiment, board: str = "") -> Examined:
     """Everything that can be said of the experiment's file. Raises NotFound when there is none."""
     file = files.file_of(session, storage, experiment)
+    return beside(session, storage, contest, file, gate(session, contest, experiment, file, board), board)
+
+
+def beside(
+    session: Session, storage: Storage, contest: Contest, file: FileToSend, found: list[Check], board: str
+) -> Examined:
+    """The file, of which so much was `found`, beside those that were sent."""
     earlier = _earlier(session, storage, contest, file)
     best = best_of(contest, earlier, board)
     other_N = stored.earlier(storage, best.submission.predictions_sha256) if best else None
     own, others = checks.histogram(file.written_N), [0] * checks.BINS if other_N is None else checks.histogram(other_N)
     width = 1 / checks.BINS
     bins = [Bin(n * width, (n + 1) * width, own[n], others[n]) for n in range(checks.BINS)]
-    found = gate(session, contest, experiment, file, board)
     return Examined(file, [*found, *_likeness(earlier)], earlier, best, bins, max(1, *own, *others))
 
 

@@ -157,6 +157,32 @@ def of_file(
     ]
 
 
+def of_upload(
+    values_N: Array,
+    own_N: Array | None,
+    expected: int,
+    decimals: int | None = None,
+    *,
+    labels: bool = False,
+    named: bool = False,
+    moved_from: int = 0,
+) -> list[Check]:
+    """The same of a file that somebody brings. `own_N`: what its experiment predicted, None: nothing is known;
+    `decimals`: to which the two have to agree; `named`: each line says which row it answers, from line `moved_from` on
+    not in their order, 0: all in order."""
+    predicted_N = values_N if own_N is None else own_N
+    found = of_file(values_N, predicted_N, expected, decimals, labels=labels)
+    if own_N is not None:
+        return found
+    if moved_from:
+        text = _("the rows were put in order by their ids, from line %(line)s on", line=moved_from)
+    elif named:
+        text = _("each line names the row that it answers, in the order of the test file")
+    else:
+        text = _("no line names the row that it answers: only the likeness to other files can tell of a wrong order")
+    return [Check("order", "ok", text) if check.name == "order" else check for check in found]
+
+
 def likeness(one_N: Array, other_N: Array) -> float | None:
     """Spearman's rank correlation; None where there is none: other rows, a constant, NaN."""
     if one_N.size != other_N.size or not (np.isfinite(one_N).all() and np.isfinite(other_N).all()):

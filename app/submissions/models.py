@@ -52,8 +52,8 @@ class Submission(Base):
 
 class WrittenFile(Base):
     """A file that was made for the contest of an experiment's predictions: by its hash the experiment is found for
-    good, whatever form the contest wants by then. `form`: digest of the form in which it is written. The bytes are not
-    kept: they are made anew, and are always the same.
+    good, whatever form the contest wants by then. `form`: digest of the form in which it is written, or of a file that
+    a person made of them its own hash. The bytes are not kept: they are made anew, and are always the same.
     """
 
     __tablename__ = "written_files"

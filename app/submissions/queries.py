@@ -96,7 +96,7 @@ def without_file(session: Session, submission_ids: Sequence[int]) -> set[int]:
 
 def statuses(session: Session, experiment_id: int) -> set[str]:
     """Of the experiment's runs; none where it was trained elsewhere."""
-    query = select(Run.status).join(ExperimentRun, ExperimentRun.run_id == Run.id)
+    query = select(Run.status).join(ExperimentRun, ExperimentRun.run_id == Run.id).where(Run.kind != "elsewhere")
     return set(session.scalars(query.where(ExperimentRun.experiment_id == experiment_id)))
 
 

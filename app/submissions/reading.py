@@ -26,10 +26,12 @@ SHOWN = 50
 
 @dataclass(frozen=True)
 class Predictions:
-    """A number for each row of the test file, in its order. `remarks`: what was taken, and may be a mistake."""
+    """A number for each row of the test file, in its order. `remarks`: what was taken, and may be a mistake;
+    `moved_from`: the first line that an id moved, 0: none."""
 
     values: NDArray[np.float64]
     remarks: tuple[str, ...]
+    moved_from: int = 0
 
 
 @dataclass
@@ -68,7 +70,7 @@ def read_predictions(
         for number, line in _lines(text, name, LONGEST_LINE if form.with_sentences else SHORT_LINE):
             _take(reading, number, line)
     _require_all(reading)
-    return Predictions(reading.values, tuple(_remarks(reading)))
+    return Predictions(reading.values, tuple(_remarks(reading)), reading.first_moved)
 
 
 def _lines(file: BinaryIO, name: str, longest: int) -> Iterator[tuple[int, str]]:

@@ -23,9 +23,18 @@ log = logging.getLogger(__name__)
 
 def keep(session: Session, experiment_id: int, file: FileToSend) -> None:
     """Once, however often it is made. Raises NotFound when the experiment was removed for good meanwhile."""
+    _keep(session, experiment_id, file, files.form_digest(file.form))
+
+
+def keep_uploaded(session: Session, experiment_id: int, file: FileToSend) -> None:
+    """A file that a person made of the experiment's predictions: several may be, so each is a form of its own."""
+    if file.predictions_sha256:
+        _keep(session, experiment_id, file, file.sha256)
+
+
+def _keep(session: Session, experiment_id: int, file: FileToSend, form: str) -> None:
     # two at once: the second waits, and finds what the first wrote
     queries.lock_experiment(session, experiment_queries.experiment(session, experiment_id))
-    form = files.form_digest(file.form)
     if queries.written_file(session, experiment_id, file.predictions_sha256, form) is not None:
         return
     row = WrittenFile(experiment_id=experiment_id, predictions_sha256=file.predictions_sha256, form=form)

@@ -13,8 +13,9 @@ from app.errors import Conflict, FieldError, Refused
 from app.experiments.models import Experiment
 from app.language import gettext as _
 from app.storage import Storage
-from app.submissions import checking, checks, files, queries, quota, remembering, stored
+from app.submissions import checking, files, queries, quota, remembering, stored, uploaded
 from app.submissions.models import Submission
+from app.submissions.uploaded import Came
 
 #: how much the clock of the one who posts may be ahead of ours
 AHEAD = timedelta(minutes=5)
@@ -23,13 +24,15 @@ LONGEST_BOARD = 20
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person says of a file. `anyway`: although a check refuses it; `sha256`: of one that was made elsewhere."""
+    """What a person says of a file. `anyway`: although a check refuses it; `came`: one that was made elsewhere;
+    `sha256`: of one that was made elsewhere and is not here."""
 
     board: str = ""
     remark: str = ""
     who: str = ""
     anyway: bool = False
     sha256: str = ""
+    came: Came | None = None
 
 
 def checked_board(board: str) -> str:
@@ -190,21 +193,20 @@ def _hashes(
     *,
     on_its_way: bool,
 ) -> tuple[str, str]:
-    """Of the file and of its predictions, after the checks. A file that was made elsewhere has the hash that is told,
-    and can't be looked at; a failed job has no file, and never uses a place."""
+    """Of the file and of its predictions, after the checks. A file that was made elsewhere and is not here has the hash
+    that is told, and can't be looked at; a failed job has no file, and never uses a place."""
+    if asked.came is not None:
+        file, found = uploaded.gate(session, storage, contest, experiment, asked.came, board)
+        checking.require(found, anyway=asked.anyway)
+        remembering.keep_uploaded(session, experiment.id, file)
+        return file.sha256, file.predictions_sha256
     if asked.sha256:
         return asked.sha256, ""
     if stored.found(session, experiment) is None:
         _require_hope(session, experiment, on_its_way=on_its_way)
         return "", ""
     file = files.file_of(session, storage, experiment)
-    wrong = [item for item in checking.gate(session, contest, experiment, file, board) if item.state == "refuse"]
-    if wrong and not asked.anyway:
-        told = "; ".join(f"{_(checks.NAMES[item.name])}: {item.text}" for item in wrong)
-        raise Refused(
-            _("its file is refused, and uses no place: %(told)s. It can be sent all the same.", told=told),
-            [FieldError(item.name, item.text) for item in wrong],
-        )
+    checking.require(checking.gate(session, contest, experiment, file, board), anyway=asked.anyway)
     remembering.keep(session, experiment.id, file)
     return file.sha256, file.predictions_sha256
 

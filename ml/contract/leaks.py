@@ -134,9 +134,25 @@ class Drift(Strict):
     level: Level
 
 
+class Groups(Strict):
+    """How a split that keeps near twins together joined the components of its file. `largest`: rows of the largest
+    group, `largest_component`: of the largest component before."""
+
+    components: int
+    groups: int
+    largest: int
+    largest_component: int
+    rows: int
+
+    @property
+    def giant(self) -> bool:
+        """Whether near twins made a group that is too large to be held out as a part of ten."""
+        return self.largest > max(self.rows / 10, self.largest_component)
+
+
 class LeakReport(Strict):
     """An audit. `learnt_rows`: training rows and what augmentation made of them. `seconds`: how long it took; a run's
-    file leaves it out (0), so that the same split gives the same file."""
+    file leaves it out (0), so that the same split gives the same file. `groups`: of a split by twins."""
 
     version: Literal[1] = 1
     verdict: Verdict
@@ -147,6 +163,7 @@ class LeakReport(Strict):
     checks: tuple[Check, ...]
     drifts: tuple[Drift, ...]
     seconds: float = 0.0
+    groups: Groups | None = None
 
 
 class AuditFile(Strict):

@@ -16,11 +16,12 @@ _CLOSED = either(when("closure_positives", True), when("closure_negatives", True
 class DataConfig(Strict):
     """How rows become training and validation parts."""
 
-    split_by: Literal["component", "row"] = knob(
+    split_by: Literal["component", "twins", "row"] = knob(
         "component",
         "Split by",
         "划分方式",
-        "component: rows that share sentences, however far, stay on one side, so valid is honest. row: rows at random, "
+        "component: rows that share sentences, however far, stay on one side, so valid is honest. twins: so do rows "
+        "that are nearly the same, or the same but for how they are written. row: rows at random, "
         "as most notes do; sentences of valid then stand in train too, and the row is marked as leaking.",
     )
     valid_fraction: float = knob(
@@ -40,7 +41,7 @@ class DataConfig(Strict):
         "once, in a run of its own; valid is the AUC of all out-of-fold predictions and test predictions are averaged.",
         ge=0,
         le=20,
-        fits=both(when("full_data", False), when("split_by", "component")),
+        fits=both(when("full_data", False), unless("split_by", "row")),
     )
     repeats: int = knob(
         1,

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
 from app.experiments.models import Experiment, Score
-from app.leaderboard.queries import Row, ranked
+from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import Row
 from app.runs.models import ExperimentRun, Run
 
 SCORES_OF_AN_EXPERIMENT = 8  # four metrics, of train and of valid

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from fastapi import FastAPI
@@ -43,6 +44,24 @@ def judged(client: TestClient, app: FastAPI) -> int:
         plain = {"sha256": stored.sha256, "size": stored.size, "created_at": clock(session)}
         session.add(Artifact(run_id=run.id, attempt_id=attempt.id, name="words.json", **plain))
         return experiment.id
+
+
+def test_lines_of_examples_lead_to_their_pairs(client: TestClient) -> None:
+    """Of a row that stands in the train file, too, and of one labelled 0 among pairs that hang together."""
+    contest_over_http(client)
+    lines = "1 2 3\t4 5 6\t1\n4 5 6\t7 8 9\t1\n1 2 3\t7 8 9\t0\n" + pair_text(40)
+    files = {"file": ("again.tsv", lines.encode())}
+    client.post("/api/v1/contests/oppo/files", files=files, data={"kind": "train"})
+    files = {"file": ("test.tsv", b"9 9 9\t8 8 8\n1 2 3\t4 5 6\n")}
+    client.post("/api/v1/contests/oppo/files", files=files, data={"kind": "test"})
+    for _ in range(2):  # what is counted after the first answer
+        page = client.get("/contests/oppo/files").text
+    places = re.findall(r'<a href="/contests/oppo/files/(\d+)/pairs\?from_line=(\d+)">([^<]*)</a>', page)
+    assert ("4", "2", "line 2") in places
+    assert ("3", "1", "line 1") in places, "there, in the newest train file"
+    assert ("3", "3", "3") in places, "the contradiction"
+    for file, line, _text in places:
+        assert client.get(f"/contests/oppo/files/{file}/pairs?from_line={line}").status_code == 200
 
 
 def test_the_data_page_tells_what_files_hold(client: TestClient, judged: int) -> None:

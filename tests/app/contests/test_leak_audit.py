@@ -64,6 +64,14 @@ def test_the_worst_fold_is_the_row_s_badge(client: TestClient, carry: Carry) -> 
     assert row_of(client, number, "audit:clean") is None
     page = client.get("/contests/oppo").text
     assert f'class="chip audit leaking" href="/experiments/{number}/leaks"' in page
+    for name, cell in (
+        ("leaderboard.md", "| leaking "),
+        ("leaderboard.tex", "& leaking "),
+        ("leaderboard.csv", ",leaking"),
+    ):
+        text = client.get(f"/contests/oppo/{name}").text
+        assert "audit" in text.splitlines()[0 if name != "leaderboard.tex" else 2], name
+        assert cell in text, name
     leaks = client.get(f"/api/v1/experiments/{number}/leaks").json()
     assert (leaks["audit"], [run["verdict"] for run in leaks["runs"]]) == (
         "leaking",
@@ -123,7 +131,7 @@ def test_the_whole_report_is_read_from_the_run_s_file(client: TestClient, app: F
     clone = f"/experiments/new?contest=oppo&amp;clone={found['id']}&amp;split=component"
     assert clone in page
     form = html.unescape(client.get(clone.replace("&amp;", "&") + "&as=json").text)
-    assert '"split_by": "component"' in form
+    assert '"split_by": "twins"' in form
 
 
 def test_a_component_safe_variant_also_augments_after_the_split(client: TestClient) -> None:

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
 from app.db import clock
+from app.errors import Refused
 from app.experiments.models import Experiment
 from app.leaderboard.checks import Check, checks
 from app.leaderboard.importing import import_table
+from app.leaderboard.queries import ranked
+from app.leaderboard.search import CHECKS
 from app.runs import intake, queries, service
 from app.storage import Storage
 from ml.contract.events import EventBatch, Failed, Finished, Scored, Started, SwapConsistency, Verified
@@ -154,3 +158,56 @@ def test_the_table_the_page_and_rest_show_them(client: TestClient, app: FastAPI)
     assert client.get(f"/api/v1/contests/oppo/leaderboard/checks?ids={one},99").status_code == 404
     for path in ("/contests/oppo?show=checks", f"/experiments/{one}"):
         assert english_in(client.get(path, headers={"Accept-Language": "zh"}).text) == []
+
+
+def test_sorted_and_searched_by_them(session: Session, storage: Storage, contest: Contest) -> None:
+    """As the cells say it; rows of which nothing is known come last, whichever way."""
+    good = [ended(session, contest, f"good {seed}", seed=seed).id for seed in (1, 2, 3)]
+    unproven = ended(session, contest, "old code", code="b", swap=None, seed=4).id
+    reason = "the saved model does not predict the same in a fresh process: 3 of 9 valid rows differ, 3 times in turn"
+    broken = ended(session, contest, "broken", failed=reason, seed=5).id
+    make_file(session, storage, contest, rows=61)
+    swap = SwapConsistency(rows=30, difference=0.25, roc_auc=0.7)
+    both = ended(session, contest, "other file and code", code="b", swap=swap, seed=6).id
+    import_table(session, "oppo", "| experiment | valid |\n|-|-|\n| elsewhere | 0.5 |\n")
+    elsewhere = both + 1
+
+    def found(search: str = "", sort: str = "id", against: int | None = None) -> list[int]:
+        return [row.id for row in ranked(session, contest, sort=sort, search=search, against=against).rows]
+
+    assert found(sort="-checks") == [both, broken, unproven, *reversed(good), elsewhere]
+    assert found(sort="checks,id") == [*good, unproven, broken, both, elsewhere]
+    assert found(sort="-swap,id") == [both, *good, unproven, broken, elsewhere]
+    expected = {
+        "reloads": {"reloaded": "good"},
+        "reloads-otherwise": {"reloaded": "differs"},
+        "same-data": {"data": "good"},
+        "other-data": {"data": "differs"},
+        "same-code": {"code": "good"},
+        "other-code": {"code": "differs"},
+        "swap": {"swap": "told"},
+    }
+    assert {*expected, "differs"} == set(CHECKS)
+    for against in (None, both, elsewhere):
+        cells = checks(session, contest, [*good, unproven, broken, both, elsewhere], against)
+        for word, wanted in expected.items():
+            own = [number for number, row in cells.items() if wanted.items() <= {c.key: c.state for c in row}.items()]
+            assert found(f"check:{word}", against=against) == own, (word, against)
+            assert set(found(f"-check:{word}", against=against)) == set(cells) - set(own)
+        differs = [number for number, row in cells.items() if any(check.state == "differs" for check in row)]
+        assert found("check:differs", against=against) == differs
+        assert found("check!=differs", against=against) == [number for number in cells if number not in differs]
+    assert found("swap>0.1") == [both]
+    with pytest.raises(Refused, match="the checks are differs, reloads"):
+        found("check:seeds")
+
+
+def test_the_plain_table_does_not_read_them(session: Session, contest: Contest) -> None:
+    ended(session, contest, "one")
+    told: list[str] = []
+    event.listen(session, "do_orm_execute", lambda state: told.append(str(state.statement)))
+    ranked(session, contest, sort="-valid", search="valid>0.1")
+    assert told
+    assert not [statement for statement in told if "contest_files" in statement or "swap" in statement]
+    ranked(session, contest, sort="checks")
+    assert [statement for statement in told if "contest_files" in statement and "swap" in statement]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from app.contests.models import Contest
 from app.leaderboard.exporting import lines
-from app.leaderboard.queries import Row, ShownScore
+from app.leaderboard.row_queries import Row, ShownScore
 
 
 def row(number: int, value: float, **marks: str) -> Row:

@@ -206,7 +206,7 @@ def test_a_file_of_ones_and_zeros_tells_no_row(house: House) -> None:
     assert got["public_score"] == 1.0
     assert set(got) == {
         *("id", "kind", "status", "fault", "message", "file_name", "sha256", "size", "remark"),
-        *("public_score", "private_score", "experiment_id", "run_id", "made_by", "sent_at"),
+        *("public_score", "private_score", "experiment_id", "run_id", "made_by", "sent_at", "checks"),
     }
     assert got["private_score"] is None
     told = house.client.get(URL).json()

@@ -1,6 +1,8 @@
 """A contest of the team's own, on both databases: sealing, sending in, the limits, the board and the reveal."""
 
+import hashlib
 import json
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -164,7 +166,7 @@ def test_a_refused_file_and_the_same_file_use_nothing_up(house: House) -> None:
     first = house.send(file_of(predictions(1)), ann)
     again = house.send(file_of(predictions(1)), ann, name="other.tsv")
     assert (first.status_code, again.status_code) == (201, 200)
-    assert first.json() == again.json()
+    assert {**first.json(), "checks": []} == again.json()
     assert [line["status"] for line in house.history(ann)["lines"]] == ["scored", *["refused"] * 3]
 
 
@@ -244,7 +246,7 @@ def test_rules_that_can_not_be(house: House, terms: dict[str, Any], field: str, 
 def test_an_upload_of_an_experiment_gives_it_an_online_score(house: House) -> None:
     house.make(runs_a_day=0)
     ann, experiment = headers_of(house.client, "ann"), house.finish(predictions(1))
-    got = house.send(file_of(predictions(2)), ann, experiment_id=experiment, remark="two folds")
+    got = house.send(file_of(predictions(2)), ann, experiment_id=experiment, remark="two folds", anyway=True)
     assert got.status_code == 201
     (online,) = house.online(experiment)
     assert (online["value"], online["source"], online["note"], online["made_by"]) == (
@@ -284,3 +286,43 @@ def test_damaged_answers_score_nothing_and_say_so(house: House, settings: Settin
 def test_a_day_is_from_midnight_to_midnight_there(moment: str, zone: str, begins: str, ends: str) -> None:
     day = day_of(datetime.fromisoformat(moment).replace(tzinfo=UTC), zone)
     assert (day.begins.isoformat()[:19], day.next_begins.isoformat()[:19]) == (begins, ends)
+
+
+def test_a_file_is_checked_before_it_is_scored(house: House) -> None:
+    """What would teach nothing uses nothing up, unless a person insists."""
+    house.make()
+    ann, bob = headers_of(house.client, "ann"), headers_of(house.client, "bob")
+    constant = house.send(file_of(np.full(ROWS, 0.5)), ann)
+    assert (constant.status_code, constant.json()["error"]["detail"]["kind"]) == (422, "check")
+    assert "every row holds the same" in constant.json()["error"]["message"]
+    first = house.send(file_of(predictions(1)), ann)
+    assert {check["name"]: check["state"] for check in first.json()["checks"]} == {
+        **dict.fromkeys(("form", "rows", "order", "numbers", "range", "constant"), "ok"),
+        **dict.fromkeys(("test_file", "same_file", "likeness"), "ok"),
+    }
+    again = house.send(file_of(predictions(1)), bob)
+    assert again.status_code == 422
+    score = f"{first.json()['public_score']:.5f}"
+    assert re.search(rf"exactly this file was scored before: sent by ann on \S+, {score}", again.text)
+    told = [(line["status"], line["fault"]) for line in house.history(bob)["lines"]]
+    assert (told, house.client.get(URL, headers=bob).json()["left_today"]) == ([("refused", "check")], 2)
+    insisted = house.send(file_of(predictions(1)), bob, anyway=True)
+    assert (insisted.status_code, insisted.json()["public_score"]) == (201, first.json()["public_score"])
+    assert "exactly this file was scored before" in insisted.json()["message"]
+
+
+def test_a_file_that_is_not_what_its_experiment_predicted(house: House) -> None:
+    house.make(runs_a_day=0)
+    ann = headers_of(house.client, "ann")
+    experiment = house.finish(predictions(1))
+    refused = house.send(file_of(predictions(2)), ann, experiment_id=experiment)
+    assert refused.status_code == 422
+    assert "was predicted for it" in refused.json()["error"]["message"]
+    assert house.online(experiment) == []
+    rounded = "".join(f"{value:.7f}\n" for value in predictions(1)).encode()
+    assert house.send(rounded, ann, experiment_id=experiment).status_code == 201
+    (row,) = house.client.get("/api/v1/contests/oppo/submissions", headers=ann).json()
+    own = hashlib.sha256(file_of(predictions(1))).hexdigest()
+    assert (row["file_sha256"], row["predictions_sha256"]) == (hashlib.sha256(rounded).hexdigest(), own)
+    like = house.send(file_of(predictions(1, 0.50001)), ann)
+    assert {check["name"] for check in like.json()["checks"] if check["state"] == "warn"} == {"likeness"}
