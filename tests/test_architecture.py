@@ -41,6 +41,7 @@ ALLOWED = {
         "pydantic",
         "pydantic_settings",
         "celery",
+        "kombu",
         "httpx2",
         "psutil",
         "pythonjsonlogger",

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "20261127_elsewhere"
-down_revision = "20261127_openid"
+down_revision = "20261127_webhook_secrets"
 
 
 def upgrade() -> None:
