@@ -183,6 +183,14 @@ def address_of(request: Request) -> str:
     return request.client.host[:100] if request.client else ""
 
 
+def untold_proxy(request: Request) -> str:
+    """The address on this machine of a proxy that says for whom it asks and is not believed; "" for none. Elsewhere
+    anybody may send such a header."""
+    told = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
+    address = address_of(request)
+    return address if told != [""] and address not in told and _loopback(address) else ""
+
+
 def by_https(request: Request) -> bool:
     """Whether the browser speaks TLS, as far as we are told: its cookie is sent by nothing else then."""
     return request.url.scheme == "https"

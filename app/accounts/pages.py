@@ -1,5 +1,6 @@
 """HTML: signing in and out."""
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,14 +13,17 @@ from app.accounts import queries, service, sessions, throttle
 from app.accounts.models import Member
 from app.db import Database, clock
 from app.errors import NotSignedIn, TooMany
-from app.identity import SESSION_COOKIE, Actor, address_of, by_https
+from app.identity import SESSION_COOKIE, Actor, address_of, by_https, untold_proxy
 from app.security import anyone
 from app.settings import Settings
 from app.web import SessionDep, SettingsDep, page
 
+log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[Depends(anyone)])
 #: in the browser's cookie: what the account page's link to the OpenID provider says, and no other site knows
 CONNECT_WORD = "openid_word"
+#: proxies that the log has spoken of
+_TOLD: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,13 @@ def sign_in(request: Request, name: Annotated[str, Form()], password: Annotated[
     """
     database: Database = request.app.state.database
     address = address_of(request)
+    if (proxy := untold_proxy(request)) and proxy not in _TOLD:
+        _TOLD.add(proxy)
+        log.warning(
+            "people sign in through a proxy at %s that PAIRBOARD_TRUSTED_PROXIES does not name: all of them count as "
+            "one address, and one who guesses passwords slows down everybody",
+            proxy,
+        )
     try:
         with database.writing() as session:
             throttle.admit(session, name, address)

@@ -26,6 +26,7 @@ def expired(house: House) -> None:
         row.expires_at -= timedelta(days=1, seconds=1)
     for path in ("/api/v1/me", "/contests/oppo/leaderboard.csv", "/api/v1/contests/oppo/leaderboard", "/queue"):
         assert status(house, headers, path) in {303, 401}
+    assert "expired" in house.stranger.get("/api/v1/me", headers=headers).json()["error"]["message"]
 
 
 @attack("token: one that was revoked, from the next request on")

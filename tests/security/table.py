@@ -15,7 +15,7 @@ ROOMS = (
     *("browser", "scripts", "keys", "accounts", "audit", "tokens", "guessing", "openid", "input", "files", "sealed"),
     *("predictions", "exports", "outgoing"),
 )
-ON_BOTH_DATABASES = {"keys", "accounts", "audit", "tokens", "guessing", "sealed"}
+ON_BOTH_DATABASES = {"keys", "accounts", "audit", "tokens", "guessing"}
 
 
 def attack(name: str) -> Callable[[Attack], Attack]:

@@ -1,6 +1,7 @@
 """No page has a button that would be refused to who looks at it: readers, members, and readers of one contest walk
 through everything that is linked, and press what is not switched off."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -165,6 +166,18 @@ def test_a_reader_who_is_a_member_of_one_contest(house: House) -> None:
         ):
             found = Page(person.get(page).text)
             assert (("POST", went) in found.works, ("POST", went) in found.off) == (works, not works), page
+
+
+def test_what_an_open_page_is_told_has_the_buttons_of_its_reader(house: House) -> None:
+    rows = house.member.get("/api/v1/contests/oppo/leaderboard?search=status:failed").json()["rows"]
+    path = f"/api/v1/experiments/{rows[0]['id']}/stream"
+    told = {}
+    for name, client in (("reader", house.person("viewer")), ("owner", house.member)):
+        data = [line for line in client.get(path).text.splitlines() if line.startswith('data: "')]
+        told[name] = Page(json.loads(data[0].removeprefix("data: ")))
+    retry = ("POST", f"/experiments/{rows[0]['id']}/retry")
+    assert retry in told["owner"].works
+    assert retry in told["reader"].off
 
 
 def test_owners_and_the_local_user_find_everything_as_it_is(house: House) -> None:

@@ -148,6 +148,24 @@ def test_behind_a_proxy_loopback_is_no_longer_open(tmp_path: Path) -> None:
     app.state.database.dispose()
 
 
+@pytest.mark.parametrize(
+    ("proxies", "ip", "told"), [("", "127.0.0.1", 1), ("127.0.0.1", "127.0.0.1", 0), ("", "10.0.0.9", 0)]
+)
+def test_a_proxy_that_is_not_named_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, proxies: str, ip: str, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its people would count as one address, and be slowed down as one."""
+    monkeypatch.setattr("app.accounts.pages._TOLD", set())
+    settings = prepared(tmp_path, host="0.0.0.0", secret=SECRET, trusted_proxies=proxies)
+    add_member(settings)
+    app = create_app(settings)
+    for _ in range(2):
+        form, headers = {"name": "ada", "password": "wrong"}, {"X-Forwarded-For": "198.51.100.7"}
+        visitor(app, ip=ip).post("/sign-in", data=form, headers=headers)
+    assert len([line for line in caplog.messages if "PAIRBOARD_TRUSTED_PROXIES does not name" in line]) == told
+    app.state.database.dispose()
+
+
 def test_only_a_trusted_proxy_says_for_whom_it_asks(tmp_path: Path) -> None:
     settings = prepared(tmp_path, host="0.0.0.0", secret=SECRET, trusted_proxies="10.0.0.1, 10.0.0.2")
     add_member(settings)

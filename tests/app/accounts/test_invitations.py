@@ -1,12 +1,8 @@
 """Invitations: a link that makes one account, everywhere or for one contest, and can be taken back."""
 
-from datetime import timedelta
-
 from fastapi import FastAPI
-from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from app.accounts.models import Invitation
 from app.main import create_app
 from tests.app.accounts.conftest import PASSWORD, browser
 from tests.app.test_chinese_pages import ZH, english_in
@@ -87,17 +83,3 @@ def test_for_one_contest(public: FastAPI) -> None:
     assert ben.post("/join", data={"key": key}).status_code == 303
     assert ben.get("/contests/other/members").status_code == 200
     assert ben.get("/contests/oppo/members").status_code == 403
-
-
-def test_taken_back_expired_and_unknown(public: FastAPI) -> None:
-    ada = owner(public)
-    first, second = invite(ada), invite(ada)
-    ids = [row["id"] for row in ada.get("/api/v1/invitations").json()]
-    assert ada.delete(f"/api/v1/invitations/{ids[-1]}").status_code == 204
-    assert browser(public).get(first).status_code == 404
-    with public.state.database.writing() as session:
-        row = session.scalars(select(Invitation)).one()
-        row.expires_at -= timedelta(days=8)
-    assert "has expired" in browser(public).get(second).text
-    assert browser(public).get("/join?key=guessed").status_code == 404
-    assert browser(public).post("/members/invitations", data={}).status_code == 401, "owners alone"

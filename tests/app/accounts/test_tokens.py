@@ -48,18 +48,6 @@ def test_it_is_shown_once_and_revoked_at_once(app: FastAPI, client: TestClient) 
     assert "revoked" in client.get("/account").text
 
 
-def test_an_expired_one_is_unknown(app: FastAPI, client: TestClient) -> None:
-    token = made(client, days=1)
-    program = as_program(token["token"])
-    assert client.get("/api/v1/me", headers=program).status_code == 200
-    with app.state.database.writing() as session:
-        row = queries.token(session, token["id"])
-        row.expires_at = row.created_at
-    answer = client.get("/api/v1/me", headers=program)
-    assert answer.status_code == 401
-    assert "expired" in answer.json()["error"]["message"]
-
-
 def test_its_last_use_is_noted_at_most_once_a_minute(app: FastAPI, client: TestClient) -> None:
     token = made(client)
     program = as_program(token["token"])
