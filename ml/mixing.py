@@ -45,7 +45,9 @@ class Mix:
     def of_features(self, features_NM: Floats) -> Floats:
         """The same from what _features made."""
         found_N: Floats = features_NM @ self.weights_M + self.constant
-        return np.asarray(expit(found_N)) if self.method == "weights" else found_N
+        if self.method == "weights":
+            return np.asarray(expit(found_N))
+        return np.clip(found_N, 0.0, 1.0)  # nine ninths may be 1.0000000000000002
 
 
 def combine(probabilities_NM: Floats, method: str) -> Floats:

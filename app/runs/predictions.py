@@ -18,6 +18,8 @@ from app.storage import Storage
 FILE = "valid_predictions.tsv"
 #: up to here a float holds every whole number
 MOST_ROW = 2.0**53
+#: by which a probability may be above 1: blends of before wrote weighted means as they came out
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _require_predictions(found: NDArray[Any]) -> None:
         raise ValueError(_("%(count)s columns instead of a row, a label and a probability", count=found.shape[-1]))
     rows_N, labels_N, probabilities_N = found.T
     whole = (rows_N == np.floor(rows_N)) & (rows_N >= 0) & (rows_N < MOST_ROW)
-    good = whole & ((labels_N == 0) | (labels_N == 1)) & (probabilities_N >= 0) & (probabilities_N <= 1)
+    good = whole & ((labels_N == 0) | (labels_N == 1)) & (probabilities_N >= 0) & (probabilities_N <= 1 + ROUNDING)
     good[1:] &= rows_N[1:] > rows_N[:-1]
     if not good.all():
         line = int(np.flatnonzero(~good)[0]) + 1

@@ -75,9 +75,11 @@ def sniff(
 
     Raises ValueError that names the file, the line, what stands there and what to do.
     """
-    delimiter, fields = _fields_of(path)
+    delimiter, fields, from_line = _fields_of(path)
     width = _commonest([len(row) for row in fields])
-    named_label, named_texts = _named(fields[0]) if len(fields[0]) == width else (None, [])
+    # a header stands in line 1; where that can't be read, the first row that can is none
+    at_top = from_line == 1 and len(fields[0]) == width
+    named_label, named_texts = _named(fields[0]) if at_top else (None, [])
     said_header = header
     if header is None:
         header = named_label is not None or len(named_texts) >= 2
@@ -94,7 +96,7 @@ def sniff(
     _check(path, width, kind, label_column, text_columns)
     if said_header is None and not header and kind == "train" and label_column is not None:
         # names we don't know, above rows that have a label
-        header = len(fields[0]) == width and _is_word(fields[0][label_column])
+        header = at_top and _is_word(fields[0][label_column])
         header = header and _mostly_labels(body[1:], label_column)
     return PairFileLayout(
         delimiter=delimiter, header=header, text_columns=text_columns, label_column=label_column, columns=width
@@ -107,8 +109,8 @@ def _has_label(fields: list[list[str]], width: int, said: int | None) -> bool:
     return column is not None and 0 <= column < len(fields[0]) and _is_label(fields[0][column])
 
 
-def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
-    """The delimiter, and the fields of the first rows. Raises ValueError for a file without any."""
+def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]], int]:
+    """The delimiter, the fields of the first rows, and the line of the first. Raises ValueError for a file without."""
     rows = _sample(path)
     if not rows:
         raise ValueError(
@@ -131,7 +133,7 @@ def _fields_of(path: Path) -> tuple[Literal["\t", ","], list[list[str]]]:
                 text=text[:SHOWN_TEXT],
             )
         )
-    return delimiter, fields
+    return delimiter, fields, rows[0][0]
 
 
 def _named(names: list[str]) -> tuple[int | None, list[int]]:

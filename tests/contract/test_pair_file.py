@@ -196,3 +196,12 @@ def test_the_sample_is_bounded_however_long_its_lines_are(tmp_path: Path, monkey
     monkeypatch.setattr(pair_file, "SAMPLE_TEXT", 1000)
     path = write(tmp_path, b"a\tb\t1\n" * 400)
     assert 1000 / 5 < len(pair_file._sample(path)) < 1000 / 5 + 2
+
+
+@pytest.mark.parametrize("first", [b"", b"\xff\tx", b"a\0\tb"])
+def test_a_row_below_a_line_that_can_not_be_read_is_no_header(tmp_path: Path, first: bytes) -> None:
+    """The reader takes line 1 alone for a header: told of another, it would pass over line 1 without a word."""
+    rows = read(write(tmp_path, first + b"\ntext2\tq1\nc\td\ne\tf\n"), "test")
+    assert [(row.line, type(row)) for row in rows] == [(1, BadRow), (2, PairRow), (3, PairRow), (4, PairRow)]
+    rows = read(write(tmp_path, first + b"\nsentence\tquestion\tsame?\nc\td\t1\ne\tf\t0\n"))
+    assert [(row.line, type(row)) for row in rows] == [(1, BadRow), (2, BadRow), (3, PairRow), (4, PairRow)]

@@ -163,8 +163,6 @@ def draw_rows(draw: Random) -> Sent:
     header = bool(sent.form.header)
     place = draw.randrange(sent.rows)
     end = writing.LINE_ENDS[sent.form.line_end].encode()
-    cells = writing.lines(sent.form, [0.5] * sent.rows, sent.sentences or [("", "")] * sent.rows)
-    assert len(list(cells)) == len(text)
     column = draw.choice([name for name in sent.form.columns if name not in {"a", "b"}])
     wrong = draw.choice(_ID_WRONG if column == "id" else _WRONG)
     if sent.form.columns == (column,) and not wrong.strip():
@@ -232,7 +230,7 @@ def check_run(files: RunFiles, workshop: Workshop) -> bool:
     assert not files.whole or all(part is not None for part in taken)
     valid, test, _ = taken
     if test is not None:
-        assert ((test >= 0) & (test <= 1)).all()
+        assert ((test >= 0) & (test <= 1 + 1e-9)).all()
     try:
         read = of_runs.read(paths[0])
     except ValueError:
@@ -240,7 +238,7 @@ def check_run(files: RunFiles, workshop: Workshop) -> bool:
     if valid is None:
         return False
     assert set(valid.labels_N.tolist()) <= {0, 1}
-    assert ((valid.probabilities_N >= 0) & (valid.probabilities_N <= 1)).all()
+    assert ((valid.probabilities_N >= 0) & (valid.probabilities_N <= 1 + 1e-9)).all()
     assert (valid.rows[1:] > valid.rows[:-1]).all()
     assert (valid.rows >= 0).all()
     for own, other in (

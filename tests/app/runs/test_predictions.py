@@ -30,6 +30,13 @@ def test_anything_else_is_refused_and_not_left_out(tmp_path: Path, line: str) ->
         predictions.read(path)
 
 
+def test_a_mean_that_was_rounded_up_is_still_a_probability(tmp_path: Path) -> None:
+    path = tmp_path / "valid_predictions.tsv"
+    path.write_text("0\t1\t1.0000000000000002\n")
+    assert predictions.read(path).probabilities_N.tolist() == [1.0000000000000002]
+    assert prediction_files.read_valid(path).probabilities_N.tolist() == [1.0000000000000002]
+
+
 def test_blank_lines_alone_are_no_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "valid_predictions.tsv"
     path.write_bytes(b"\n\n")

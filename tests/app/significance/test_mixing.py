@@ -1,5 +1,7 @@
 """The web's formulas of a blend are those of the run that makes it, to the bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -18,6 +20,13 @@ def drawn(rows: int, members: int, seed: int) -> tuple[np.ndarray, np.ndarray, n
     component = random.integers(0, rows // 2, rows)
     component[: rows // 8] = 0
     return labels, p, component
+
+
+@pytest.mark.parametrize("room", [mixing, of_the_run])
+def test_shares_of_what_is_certain_are_not_above_1(room: Any) -> None:
+    shares = np.array([0.5, 0.5 + 2**-52])  # together 1, give or take what is lost in adding up
+    assert (np.ones((2, 2)) @ shares).max() > 1
+    assert room.Mix("constrained", shares).of(np.ones((2, 2))).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("method", METHODS)
