@@ -71,7 +71,7 @@ class Asked:
 
 @lru_cache(maxsize=128)
 def numbers(asked: Asked) -> Numbers:
-    """Kept for this process: of 20 members and 10,000 rows it takes half a second of a core. Raises ValueError as aucs does."""
+    """Kept for this process: 20 members and 10,000 rows take half a second of a core. Raises as aucs does."""
     labels_N, members_MN, component_N = asked.labels_N, asked.probabilities_MN, asked.component_N
     members = len(members_MN)
     every = Members(members_MN.T)

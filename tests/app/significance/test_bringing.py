@@ -79,6 +79,7 @@ def test_it_is_judged_and_blended_with_the_others(client: TestClient, app: FastA
     assert loss["value"] == pytest.approx(metrics.log_loss(held, values))
     shown = next(row for row in client.get(f"{API}/contests/oppo/leaderboard").json()["rows"] if row["id"] == one)
     assert (shown["valid"]["value"], shown["status"]) == (auc["value"], "finished")
+    assert "best 0.8" not in client.get("/contests/oppo").text, "what was typed is replaced, and was no better try"
 
     noise = client.get(f"{API}/contests/oppo/significance", params={"ids": f"{one},{two},{ours}"})
     assert noise.status_code == 200, noise.text
