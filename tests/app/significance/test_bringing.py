@@ -125,7 +125,10 @@ def test_its_test_file_is_checked_and_sent(client: TestClient, app: FastAPI, lab
     (number,) = imported(app, "theirs")
     check = f"{API}/experiments/{number}/submission-check"
     assert client.get(check).status_code == 404
+    lacking = "It was trained elsewhere: its predictions are not here."
+    assert lacking in client.get("/contests/oppo/valid-online").text
     got = bring(client, number, test=answers_text(client))
+    assert lacking not in client.get("/contests/oppo/valid-online").text
     assert (got["scores"], list(got["files"])) == ([], ["test_predictions.tsv"])
     assert client.get(check).json()["state"] == "ok"
     both = bring(client, number, valid=text_of(labels, 1))
