@@ -21,8 +21,8 @@ from app.gate import CHARTS_CSP
 from app.language import N_
 from app.leaderboard.checks import Check, checks
 from app.leaderboard.row_queries import Row
+from app.runs import elsewhere, stream_service
 from app.runs import queries as run_queries
-from app.runs import stream_service
 from app.runs.curve_pages import ChartGroup, chart_groups
 from app.runs.log_pages import MOST_TAILS, Tail, tails
 from app.runs.reproduce import Recipe, recipes
@@ -109,6 +109,7 @@ def page_of(
     seen = stream_service.now(session, run_queries.runs_of(session, experiment.id))
     view = status_of(session, experiment)
     runs, scores = [item.run for item in view.runs], queries.scores_of(session, [experiment.id])
+    here = [run for run in runs if run.kind != elsewhere.KIND]  # the others have no log
     settings, base = request.app.state.settings, site_url(request)
     day = quota.of_day(session, contest)
     to_send = files.told_of(session, request.app.state.storage, experiment)
@@ -144,8 +145,8 @@ def page_of(
         parent=queries.experiment(session, experiment.parent_id) if experiment.parent_id else None,
         changes=queries.changes_from_parent(session, experiment),
         charts=chart_groups(runs),
-        tails=tails(session, runs),
-        more_logs=max(0, sum(run.attempt > 0 for run in runs) - MOST_TAILS),
+        tails=tails(session, here),
+        more_logs=max(0, sum(run.attempt > 0 for run in here) - MOST_TAILS),
         score_key=str(uuid.uuid4()),
         score_error=error,
         score_typed=dict.fromkeys(("value", "note", "board", "corrects", "submission", "time"), "") | (typed or {}),

@@ -1,7 +1,7 @@
 """Rows of the comparison table with all that is shown of them. Called by queries, which chooses and orders them."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -209,6 +209,8 @@ def _row(
     running = runs.get(running_id) if running_id else None
     waiting = runs.get(waiting_id) if waiting_id else None
     train, valid, online = (_shown(*scores.get((experiment.id, split), (None, 0, 0.0))) for split in SPLITS)
+    if valid is not None:  # only a contest's answers are tries of which one is the best; what is new here replaces
+        valid = replace(valid, best=None)
     return Row(
         id=experiment.id,
         name=experiment.name,

@@ -110,7 +110,7 @@ def look(session: Session, storage: Storage, slug: str, sent: Sent) -> Looked:
     sealed, experiment = queries.sealed(session, contest), _of(session, contest, sent.experiment_id)
     test = contest_queries.file_by_id(session, sealed.test_file_id)
     came = uploaded.came(session, storage, contest, sent.source, sent.name, test)
-    found = uploaded.examine(session, storage, contest, experiment, came)
+    found = uploaded.examine(session, storage, contest, experiment, came, scored=True)
     others = queries.same_bytes(session, sealed.id, came.sha256)
     return Looked(came.read.values, [_told_of(check, others) for check in found.checks], found.file)
 

@@ -9,7 +9,6 @@ clustered ROC curve data, Biometrics 53); without, each pair is a draw of its ow
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # scipy.stats takes a second to import: when it is first used
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
@@ -48,12 +47,19 @@ def aucs(labels_N: NDArray[np.bool_], scores_KN: Floats, clusters_N: NDArray[np.
 
 
 def _placements(labels_N: NDArray[np.bool_], scores_N: Floats) -> tuple[Floats, Floats]:
-    """Of each positive the share of negatives below it; of each negative the share of positives above it."""
-    ones, zeros = int(labels_N.sum()), int((~labels_N).sum())
-    ranks_N: Floats = scipy.stats.rankdata(scores_N)
-    of_ones: Floats = ranks_N[labels_N] - scipy.stats.rankdata(scores_N[labels_N])
-    of_zeros: Floats = ranks_N[~labels_N] - scipy.stats.rankdata(scores_N[~labels_N])
-    return of_ones / zeros, 1 - of_zeros / ones
+    """Of each positive the share of negatives below it, of each negative the share of positives above it; ties count
+    half. From one sort: midranks of all, of the positives and of the negatives would take three."""
+    order = np.argsort(scores_N)
+    sorted_N, ones_N = scores_N[order], labels_N[order]
+    begins = np.flatnonzero(np.concatenate([[True], sorted_N[1:] != sorted_N[:-1]]))  # of each run of ties
+    sizes_G = np.diff(np.concatenate([begins, [len(order)]]))
+    ones_G = np.add.reduceat(ones_N.astype(np.int64), begins)
+    zeros_G = sizes_G - ones_G
+    below_N, above_N = np.empty(len(order)), np.empty(len(order))
+    below_N[order] = np.repeat(np.cumsum(zeros_G) - zeros_G / 2, sizes_G)
+    above_N[order] = np.repeat(np.cumsum(ones_G) - ones_G / 2, sizes_G)
+    ones = int(ones_G.sum())
+    return below_N[labels_N] / (len(order) - ones), 1 - above_N[~labels_N] / ones
 
 
 def _independent(influence_KN: Floats, labels_N: NDArray[np.bool_]) -> Floats:

@@ -7,6 +7,7 @@ to the bit.
 
 import heapq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy  # scipy.stats takes a second to import: when it is first used
@@ -42,7 +43,7 @@ class Mix:
 
     def of(self, probabilities_NM: Floats) -> Floats:
         """One column from M, over these N rows."""
-        return self.of_features(_features(probabilities_NM, self.method))
+        return self.of_features(Members(probabilities_NM).features_NM(self.method))
 
     def of_features(self, features_NM: Floats) -> Floats:
         """The same from what _features made."""
@@ -52,28 +53,55 @@ class Mix:
         return np.clip(found_N, 0.0, 1.0)  # nine ninths may be 1.0000000000000002
 
 
-def combine(probabilities_NM: Floats, method: str) -> Floats:
+class Members:
+    """What M members say of N rows, with what several methods make of it: ranks and logits are found once."""
+
+    def __init__(self, probabilities_NM: Floats) -> None:
+        self.probabilities_NM = probabilities_NM
+
+    @cached_property
+    def ranks_NM(self) -> Floats:
+        """From 1 on; ties stay ties."""
+        return np.asarray(scipy.stats.rankdata(self.probabilities_NM, axis=0))
+
+    @cached_property
+    def logits_NM(self) -> Floats:
+        """Of the probabilities."""
+        return _logits(self.probabilities_NM)
+
+    def features_NM(self, method: str) -> Floats:
+        """What a method's weights weigh. Ranks are of all rows at once: they are made without a label."""
+        if method == "weights":
+            return self.logits_NM
+        return (self.ranks_NM - 0.5) / len(self.ranks_NM) if method == "greedy" else self.probabilities_NM
+
+
+def combine(members: Members, method: str) -> Floats:
     """One column from M: mean; rank_mean (mean rank over N, in (0, 1)); logit_mean (sigmoid of the mean logit)."""
     if method == "mean":
-        return np.asarray(probabilities_NM.mean(1))
+        return np.asarray(members.probabilities_NM.mean(1))
     if method == "rank_mean":
-        ranks_NM = scipy.stats.rankdata(probabilities_NM, axis=0)  # ties stay ties
-        return np.asarray((ranks_NM - 0.5).mean(1) / len(probabilities_NM))
-    return np.asarray(expit(_logits(probabilities_NM).mean(1)))
+        return np.asarray((members.ranks_NM - 0.5).mean(1) / len(members.ranks_NM))
+    return np.asarray(expit(members.logits_NM.mean(1)))
 
 
-def fitted(probabilities_NM: Floats, labels_N: Labels, method: str) -> Mix:
+def fitted(members: Members, labels_N: Labels, method: str) -> Mix:
     """The weights that a method finds on these rows."""
-    return _fit(_features(probabilities_NM, method), labels_N, method)
+    return _fit(members.features_NM(method), labels_N, method)
 
 
-def cross_fitted(probabilities_NM: Floats, labels_N: Labels, component_N: Ints, method: str) -> Floats:
-    """Each row's blend by weights that were found on the other parts, split by component."""
+def parts_of(component_N: Ints, labels_N: Labels) -> Ints:
+    """Of each row its part of a cross-fit; all 0 where there is one component."""
     parts = min(CROSS_FITS, len(np.unique(component_N)))
+    return dealt(component_N, labels_N, parts)
+
+
+def cross_fitted(members: Members, labels_N: Labels, part_N: Ints, method: str) -> Floats:
+    """Each row's blend by weights that were found on the other parts (parts_of)."""
+    parts = int(part_N.max()) + 1
     if parts < 2:
         raise ValueError(ONE_COMPONENT)
-    features_NM, found_N = _features(probabilities_NM, method), np.empty(len(labels_N))
-    part_N = dealt(component_N, labels_N, parts)
+    features_NM, found_N = members.features_NM(method), np.empty(len(labels_N))
     for part in range(parts):
         held_N = part_N == part
         if len(np.unique(labels_N[~held_N])) < 2:
@@ -95,13 +123,6 @@ def dealt(component_N: Ints, labels_N: Labels, parts: int) -> Ints:
     return np.asarray(part_C[of_N])
 
 
-def _features(probabilities_NM: Floats, method: str) -> Floats:
-    """What a method's weights weigh. Ranks are of all rows at once: they are made without a label."""
-    if method == "weights":
-        return _logits(probabilities_NM)
-    return _ranks(probabilities_NM) if method == "greedy" else probabilities_NM
-
-
 def _fit(features_NM: Floats, labels_N: Labels, method: str) -> Mix:
     if method == "weights":
         from sklearn.linear_model import LogisticRegression  # a second to import, and few requests come here
@@ -120,7 +141,10 @@ def _selected(ranks_NM: Floats, positive_N: NDArray[np.bool_]) -> Floats:
     picks_M, best_M, best, since = np.zeros(ranks_NM.shape[1]), np.zeros(ranks_NM.shape[1]), -1.0, 0
     for count in range(1, MOST_PICKS + 1):
         zeros_MB = zeros.counts(count)
-        auc_M = (ones.counts(count) * (np.cumsum(zeros_MB, axis=1) - zeros_MB / 2)).sum(1)
+        below_MB = np.cumsum(zeros_MB, axis=1)
+        below_MB *= 2
+        below_MB -= zeros_MB  # twice the negatives below a bin's, ties half: whole numbers, so no digit is lost
+        auc_M = np.einsum("mb,mb->m", ones.counts(count), below_MB) / 2
         pick, since = int(np.argmax(auc_M)), since + 1
         picks_M[pick] += 1
         ones.add(pick)
@@ -177,11 +201,6 @@ def _constrained(probabilities_NM: Floats, positive_N: NDArray[np.bool_]) -> Flo
     if not gap < _SLACK:
         raise ValueError(NOT_FOUND)
     return weights_M
-
-
-def _ranks(probabilities_NM: Floats) -> Floats:
-    """Mean rank over N for ties, in (0, 1)."""
-    return np.asarray((scipy.stats.rankdata(probabilities_NM, axis=0) - 0.5) / len(probabilities_NM))
 
 
 def _logits(probabilities_NM: Floats) -> Floats:

@@ -24,7 +24,7 @@ BESIDE = 50
 class Candidate:
     """A row to send. `gain`: expected rise of the best online score, `chance`: that it comes first; both None while
     nothing can be expected. `sent_of_split`: rows of its regime with both scores; `twin`: the sent row whose
-    predictions are nearest, `of`: that row."""
+    predictions are nearest, `of`: that row; `lacking`: it was trained elsewhere, and its file is not here."""
 
     row: Scored
     placed: Placed
@@ -33,6 +33,7 @@ class Candidate:
     chance: float | None
     twin: Twin | None = None
     of: Scored | None = None
+    lacking: bool = False
 
     @property
     def sent_of_split(self) -> int:
@@ -69,7 +70,7 @@ def sending(session: Session, storage: Storage, contest: Contest, found: Study, 
             file = files.get(item.row.id)
             if file is not None or item.row.external:
                 twin = Twin(same[file], True, 1.0) if file in same else None
-                every.append(_candidate(item, regime, found, twin, rows))
+                every.append(replace(_candidate(item, regime, found, twin, rows), lacking=file is None))
     every.sort(key=lambda item: _order(item, found))
     newest = dict(list(sent.items())[:BESIDE])
     near = [_beside(item, files, newest, rows, storage) for item in every[:limit]]

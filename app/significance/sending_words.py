@@ -17,7 +17,7 @@ def reason(found: Study, item: Candidate) -> list[str]:
     """Why a row should be sent, or not."""
     said = [] if item.twin is not None and item.twin.same else [_gain(found, item), _basis(found, item)]
     said += _twin(item)
-    if item.row.external:
+    if item.lacking:
         said.append(_("It was trained elsewhere: its predictions are not here."))
     return said
 

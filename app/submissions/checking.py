@@ -100,13 +100,18 @@ def _form(file: FileToSend) -> Check:
     return Check("form", "refuse", file.fault) if file.fault else Check("form", "ok", ok)
 
 
-def same_file(session: Session, contest: Contest, file: FileToSend, board: str) -> Check:
+def same_file(
+    session: Session, contest: Contest, file: FileToSend, board: str, waiting: Experiment | None = None
+) -> Check:
     """Nothing is learnt by sending the same bytes to the same board, which it may be where none is named; and by the
-    same predictions hardly more."""
+    same predictions hardly more. `waiting`: it is about to be scored, so a submission of this experiment that was sent
+    and has no score yet is this one."""
     before = queries.same_file(session, contest.id, file.sha256, file.predictions_sha256)
+    scores = queries.scores_of(session, [row.id for row in before])
+    if waiting is not None:
+        before = [row for row in before if row.experiment_id != waiting.id or scores.get(row.id)]
     if not before:
         return Check("same_file", "ok", _("no file of this hash was sent"))
-    scores = queries.scores_of(session, [row.id for row in before])
     told = "; ".join(_told(row, standing(scores.get(row.id, ()))) for row in before)
     if any(row.sha256 == file.sha256 and (row.board == board or not row.board or not board) for row in before):
         return Check("same_file", "refuse", _("exactly this file was sent before: %(told)s", told=told))

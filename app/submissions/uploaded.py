@@ -63,15 +63,30 @@ def answered_by(session: Session, experiment: Experiment) -> ContestFile | None:
 
 
 def examine(
-    session: Session, storage: Storage, contest: Contest, experiment: Experiment | None, found: Came, board: str = ""
+    session: Session,
+    storage: Storage,
+    contest: Contest,
+    experiment: Experiment | None,
+    found: Came,
+    board: str = "",
+    *,
+    scored: bool = False,
 ) -> Examined:
-    """Everything that can be said of it, beside what was sent. `experiment`: of which it is, None: of none yet."""
-    file, gated = gate(session, storage, contest, experiment, found, board)
+    """Everything that can be said of it, beside what was sent. `experiment`: of which it is, None: of none yet;
+    `scored`: it is about to be."""
+    file, gated = gate(session, storage, contest, experiment, found, board, scored=scored)
     return checking.beside(session, storage, contest, file, gated, board)
 
 
 def gate(
-    session: Session, storage: Storage, contest: Contest, experiment: Experiment | None, found: Came, board: str
+    session: Session,
+    storage: Storage,
+    contest: Contest,
+    experiment: Experiment | None,
+    found: Came,
+    board: str,
+    *,
+    scored: bool = False,
 ) -> tuple[FileToSend, list[Check]]:
     """The file, and what may refuse it: a file that does not hold what its experiment predicted, too."""
     there = stored.found(session, experiment) if experiment is not None else None
@@ -101,7 +116,8 @@ def gate(
     told = {"file": found.name, "columns": ", ".join(found.form.columns)}
     form = Check("form", "ok", _("%(file)s (%(columns)s) is in the contest's form", **told))
     answers = checking.answered(session, contest, found.test)
-    return file, [form, *of_upload, *answers, checking.same_file(session, contest, file, board)]
+    same_file = checking.same_file(session, contest, file, board, experiment if scored else None)
+    return file, [form, *of_upload, *answers, same_file]
 
 
 def plain_name(name: str) -> str:

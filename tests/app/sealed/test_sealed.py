@@ -320,7 +320,11 @@ def test_a_file_that_is_not_what_its_experiment_predicted(house: House) -> None:
     assert "was predicted for it" in refused.json()["error"]["message"]
     assert house.online(experiment) == []
     rounded = "".join(f"{value:.7f}\n" for value in predictions(1)).encode()
+    url = f"/api/v1/experiments/{experiment}/submissions/file"
+    sent = house.client.post(url, files={"file": ("a.tsv", rounded)}, data={"status": "sent"}, headers=ann)
+    assert sent.status_code == 201, "it is said to be sent first, and waits for its score"
     assert house.send(rounded, ann, experiment_id=experiment).status_code == 201
+    assert house.online(experiment)[0]["submission_id"] == sent.json()["id"]
     (row,) = house.client.get("/api/v1/contests/oppo/submissions", headers=ann).json()
     own = hashlib.sha256(file_of(predictions(1))).hexdigest()
     assert (row["file_sha256"], row["predictions_sha256"]) == (hashlib.sha256(rounded).hexdigest(), own)

@@ -79,6 +79,7 @@ def test_it_is_judged_and_blended_with_the_others(client: TestClient, app: FastA
     assert loss["value"] == pytest.approx(metrics.log_loss(held, values))
     shown = next(row for row in client.get(f"{API}/contests/oppo/leaderboard").json()["rows"] if row["id"] == one)
     assert (shown["valid"]["value"], shown["status"]) == (auc["value"], "finished")
+    assert "best 0.8" not in client.get("/contests/oppo").text, "what was typed is replaced, and was no better try"
 
     noise = client.get(f"{API}/contests/oppo/significance", params={"ids": f"{one},{two},{ours}"})
     assert noise.status_code == 200, noise.text
@@ -124,7 +125,10 @@ def test_its_test_file_is_checked_and_sent(client: TestClient, app: FastAPI, lab
     (number,) = imported(app, "theirs")
     check = f"{API}/experiments/{number}/submission-check"
     assert client.get(check).status_code == 404
+    lacking = "It was trained elsewhere: its predictions are not here."
+    assert lacking in client.get("/contests/oppo/valid-online").text
     got = bring(client, number, test=answers_text(client))
+    assert lacking not in client.get("/contests/oppo/valid-online").text
     assert (got["scores"], list(got["files"])) == ([], ["test_predictions.tsv"])
     assert client.get(check).json()["state"] == "ok"
     both = bring(client, number, valid=text_of(labels, 1))
