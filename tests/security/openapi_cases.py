@@ -54,6 +54,7 @@ _WORDS: dict[str, list[Any]] = {
 }
 _NEW = {"name": "drawn", "config": {**TINY, "pretrain": None}}
 _PAIRS = pair_text(20, seed=9).encode()
+_ANSWERS = b"0.25\n0.5\n0.75\n" * (ROWS // 3)
 _ROW_IDS = {"ids": [1, 2]}
 #: a body for each operation that takes one
 BODIES: dict[str, Any] = {
@@ -76,6 +77,9 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/contests/{slug}/online-scores/csv": {"file": b"experiment,value\n1,0.7\n2,0.6\n"},
     "PATCH /api/v1/contests/{slug}/quota": {"time_zone": "UTC", "submissions_a_day": 3},
     "POST /api/v1/experiments/{experiment_id}/submissions": {"status": "sent", "board": "A", "anyway": True},
+    "POST /api/v1/contests/{slug}/file-check": {"file": _ANSWERS, "experiment_id": 1, "board": "A"},
+    "POST /api/v1/experiments/{experiment_id}/submissions/file": {"file": _ANSWERS, "board": "A", "anyway": True},
+    "POST /api/v1/experiments/{experiment_id}/predictions": {"valid": b"0\t1\t0.7\n4\t0\t0.2\n", "test": _ANSWERS},
     "POST /api/v1/submissions/{submission_id}/send": {"board": "A", "anyway": True},
     "POST /api/v1/submissions/{submission_id}/withdraw": {"why": "a typo"},
     "POST /api/v1/contests/{slug}/selection": {**_ROW_IDS, "action": "tag", "tag": "good"},

@@ -17,9 +17,11 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app import schema
 from app.accounts import queries, tokens
 from app.accounts import service as accounts
 from app.contests import queries as contest_queries
+from app.db import Database
 from app.identity import SESSION_COOKIE
 from ml.contract.events import Progress, Scored
 from ml.contract.scores import Scores
@@ -100,7 +102,10 @@ def built(folder: Path, database_url: str) -> Iterator[House]:
     """A house on this database, empty or migrated. Passwords cost next to nothing here."""
     settings = {"host": "0.0.0.0", "secret": "s" * 40, "allowed_hosts": HOST, "token_requests_per_minute": 0}
     with patch.object(accounts, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)):
-        house = House(prepared(folder / "data", database_url=database_url, **settings), folder, database_url)
+        database = Database(database_url)
+        schema.upgrade(database.write_engine)
+        database.dispose()
+        house = House(prepared(folder / "data", database_url, **settings), folder, database_url)
         try:
             _furnish(house)
             house.keep()
