@@ -56,10 +56,10 @@ def measure_mlflow(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         server.wait(60)
 
 
-def install_mlflow(folder: Path) -> str:
+def install_mlflow(folder: Path, *more: str) -> str:
     venv.create(folder / "venv", with_pip=True)
     python = str(folder / "venv" / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "mlflow>=3"], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "mlflow>=3", *more], check=True)
     return python
 
 
