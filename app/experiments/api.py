@@ -1,4 +1,4 @@
-"""REST: queue an experiment, read it, edit and cancel it. Its online scores: submissions/api.py."""
+"""REST: queue an experiment, read it, edit and cancel it. Its online scores: submissions/scores_api.py."""
 
 from datetime import datetime
 from typing import Annotated, Any

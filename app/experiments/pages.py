@@ -1,5 +1,5 @@
 """HTML: an experiment's page. What of it moves: status_pages; its name, verdict and note: edit_pages; the form of a new
-one: form_pages; what is done about its submissions: submissions/pages.py."""
+one: form_pages; what is done about its submissions: submissions/check_pages.py."""
 
 import uuid
 from collections.abc import Sequence

@@ -99,9 +99,11 @@ def test_plan_send_score_and_correct(chromium: str, line: SetUp, size: str, scri
         expect(page.get_by_role("region", name="Likeness")).to_contain_text("0.86")
         if script:
             everyone(page, "check-before-sending")
-        page.get_by_role("textbox", name="Board").fill("A")
-        page.get_by_label("Remark").fill("hope")
-        page.get_by_role("button", name="Plan for that day").click()
+        expect(page.get_by_role("button", name="Check it")).to_be_hidden()  # a file made elsewhere is folded away
+        form = page.locator("form").filter(has=page.get_by_role("button", name="Plan for that day"))
+        form.get_by_role("textbox", name="Board").fill("A")
+        form.get_by_label("Remark").fill("hope")
+        form.get_by_role("button", name="Plan for that day").click()
         page.wait_for_url("**/experiments/2#online")
         expect(page.locator("#online")).to_contain_text("1 used, 1 planned, 0 left of 2")
 
