@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 
-from app.accounts import service
 from tests.conftest import drop_postgres, new_postgres
 from tests.security.house import House, built
 from tests.security.table import Attack, all_attacks, on_both
@@ -18,16 +16,10 @@ LEAST = 170
 
 @contextmanager
 def standing(folder: Path, url: str, local: str) -> Iterator[House]:
-    with pytest.MonkeyPatch.context() as patch:
-        quick = PasswordHasher(
-            time_cost=1, memory_cost=8, parallelism=1
-        )  # the real one takes its time on purpose, for each try
-        patch.setattr(service, "_HASHER", quick)
-        patch.setattr(service, "_NOBODY", quick.hash("of nobody"))
-        made = built(folder, url, local)
-        yield made
-        made.app.state.database.dispose()
-        made.local_app.state.database.dispose()
+    made = built(folder, url, local)
+    yield made
+    made.app.state.database.dispose()
+    made.local_app.state.database.dispose()
 
 
 @pytest.fixture(scope="module")
