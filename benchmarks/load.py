@@ -66,12 +66,12 @@ class Told:
         return found | {"errors": dict(self.errors)}
 
 
-def under_load(url: str, calls: dict[str, list[Call]], seconds: float, headers: dict[str, str]) -> Told:
+def under_load(url: str, calls: dict[str, list[Call]], seconds: float) -> Told:
     """All callers at once, for so long."""
     told, begin = Told(), time.monotonic() + 1
 
     def caller(kind: str, call: Call, period: float, offset: float) -> None:
-        with httpx2.Client(base_url=url, timeout=60, headers=headers) as http:
+        with httpx2.Client(base_url=url, timeout=60) as http:
             for number in itertools.count():
                 due = begin + offset + number * period
                 if due > begin + seconds:
@@ -225,7 +225,7 @@ def measure_ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         more = {"PAIRBOARD_DATABASE_URL": url, "PAIRBOARD_WEB_PROCESSES": "2", "PAIRBOARD_LEASE_SECONDS": "86400"}
         line = stack.enter_context(set_up(folder, **more))
         ours = Ours(line, args.experiments)
-        told = under_load(line.url, ours.calls(), args.seconds, {})
+        told = under_load(line.url, ours.calls(), args.seconds)
         found = told.figures() | {"lost": ours.lost()}
         ours.database.dispose()
         line.stop("web")
@@ -245,7 +245,7 @@ def measure_mlflow(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
                 wait(http)
                 calls, lost = mlflow_calls(http, args.experiments)
-                told = under_load(f"http://127.0.0.1:{port}", calls, args.seconds, {})
+                told = under_load(f"http://127.0.0.1:{port}", calls, args.mlflow_seconds or args.seconds)
                 return told.figures() | {"lost": lost()}
         finally:
             server.terminate()
@@ -327,6 +327,7 @@ def main() -> None:
     """Ours, then MLflow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--mlflow-seconds", type=float, help="as many as for ours, unless given")
     parser.add_argument("--experiments", type=int, default=1000)
     parser.add_argument("--mlflow", help="a python with mlflow and psycopg2")
     args = parser.parse_args()
@@ -337,6 +338,7 @@ def main() -> None:
         print("mlflow", json.dumps(theirs), flush=True)
     summary = {
         "seconds": args.seconds,
+        "mlflow_seconds": args.mlflow_seconds or args.seconds,
         "experiments": args.experiments,
         "errors": sum(ours["errors"].values()),
         "lost": sum(ours["lost"].values()),
