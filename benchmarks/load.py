@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 import httpx2  # noqa: E402
-from sqlalchemy import create_engine, func, select, text  # noqa: E402
+from sqlalchemy import create_engine, func, make_url, select, text  # noqa: E402
 
 from app.db import Database  # noqa: E402
 from app.experiments.models import Score  # noqa: E402
@@ -203,10 +203,12 @@ class Ours:
     def lost(self) -> dict[str, int]:
         """What was answered for and is not there."""
         with self.database.reading() as session:
-            scores = set(session.execute(select(Score.note, Score.value).where(Score.split == "online")).tuples())
+            scores = {
+                tuple(row) for row in session.execute(select(Score.note, Score.value).where(Score.split == "online"))
+            }
             kept = {(row.run_id, row.name): row.sha256 for row in session.scalars(select(Artifact))}
             told = select(Attempt.run_id, func.count()).join(RunEvent, RunEvent.attempt_id == Attempt.id)
-            events = dict(session.execute(told.group_by(Attempt.run_id)).tuples().all())
+            events = {run: count for run, count in session.execute(told.group_by(Attempt.run_id))}  # noqa: C416
         there = 0
         for (run, name), sha256 in self.files.items():
             got = self.line.http.get(f"/api/v1/runs/{run}/artifacts/{name}")
@@ -238,7 +240,7 @@ def measure_mlflow(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     python, port = args.mlflow or install_mlflow(folder, "psycopg2-binary"), 5996
     with own_postgres() as url, (folder / "log").open("wb") as log:
         command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-        command += ["--backend-store-uri", url.replace("postgresql+psycopg:", "postgresql:")]
+        command += ["--backend-store-uri", make_url(url).set(drivername="postgresql+psycopg2").render_as_string(False)]
         command += ["--artifacts-destination", str(folder / "artifacts")]
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:

@@ -81,7 +81,7 @@ def test_from_the_form_to_the_score(page: Page, line: SetUp, tmp_path: Path) -> 
     page.get_by_role("button", name="Save").click()
     page.goto(f"/experiments/{number}/submission")
     expect(page.get_by_role("region", name="Checks")).to_contain_text(f"{ROWS} different values in {ROWS} rows")
-    page.get_by_label("Board", exact=True).fill("A")
+    page.get_by_role("textbox", name="Board").fill("A")  # that of the folded form is hidden
     fits(page, "check")
     page.get_by_role("button", name="Plan for that day").click()
     online = page.locator("#online")
