@@ -72,15 +72,20 @@ def house(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Iter
     with standing(folder, f"sqlite:///{public}", f"sqlite:///{local}") as made:
         sealed(made, "sealed")
         made.claimed(1)
-        run, attempt = made.claimed(2)
-        failed = {"first": 1, "events": [{"type": "failed", "reason": "it broke", "detail": "Traceback"}]}
-        assert made.stranger.post(f"/api/v1/runs/{run}/events", json=failed, headers=attempt).status_code == 200
+        broken(made, 2)
         config = {**TINY, "pretrain": None, "seed": 3}
         number = experiment_over_http(made.member, "other", name="of the other", config=config)["id"]
         made.member.post(f"/api/v1/experiments/{number}/online-scores", json={"value": 0.7})
         hook = {"url": "https://93.184.216.34/", "events": ["score.best"]}
         assert made.member.post("/api/v1/contests/oppo/webhooks", json=hook).status_code == 201
         yield made
+
+
+def broken(house: House, seed: int) -> None:
+    """An experiment whose run has failed."""
+    run, attempt = house.claimed(seed)
+    failed = {"first": 1, "events": [{"type": "failed", "reason": "it broke", "detail": "Traceback"}]}
+    assert house.stranger.post(f"/api/v1/runs/{run}/events", json=failed, headers=attempt).status_code == 200
 
 
 def walked(client: TestClient) -> dict[str, Page]:
@@ -169,6 +174,7 @@ def test_a_reader_who_is_a_member_of_one_contest(house: House) -> None:
 
 
 def test_what_an_open_page_is_told_has_the_buttons_of_its_reader(house: House) -> None:
+    broken(house, 4)  # another test tries the buttons of what failed before
     rows = house.member.get("/api/v1/contests/oppo/leaderboard?search=status:failed").json()["rows"]
     path = f"/api/v1/experiments/{rows[0]['id']}/stream"
     told = {}
