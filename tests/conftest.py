@@ -19,6 +19,7 @@ from app.accounts import service as accounts
 from app.db import Database
 from app.main import create_app
 from app.settings import Settings
+from tests.emptied import Emptied
 
 # Several tests train at once: threads that wait for each other must not keep the cores busy meanwhile.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -130,16 +131,22 @@ def migrated_postgres() -> Iterator[str]:
     drop_postgres(url)
 
 
+@pytest.fixture(scope="session")
+def emptied(migrated_postgres: str) -> Iterator[Emptied]:
+    """The Postgres database that one test after the other has for itself."""
+    made = Emptied(lambda: new_postgres(migrated_postgres), drop_postgres)
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=DATABASES)
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated database of each kind, of the test alone."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "migrated.db")
-        yield f"sqlite:///{tmp_path / 'migrated.db'}"
-        return
-    url = new_postgres(request.getfixturevalue("migrated_postgres"))
-    yield url
-    drop_postgres(url)
+        return f"sqlite:///{tmp_path / 'migrated.db'}"
+    lent: str = request.getfixturevalue("emptied").lent()
+    return lent
 
 
 @pytest.fixture(scope="session", params=DATABASES)

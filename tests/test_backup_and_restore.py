@@ -19,9 +19,9 @@ CONFIGS = [
 
 
 def backups_while_it_works(line: SetUp, numbers: list[int], folder: Path) -> list[Path]:
-    """One after the other until both experiments have ended; those that were made while the second one trained."""
-    halfway = []
-    while any(line.experiment(number)["status"] in {"queued", "running"} for number in numbers):
+    """One after the other until one was made while the second experiment trained, all of it; a list of that one."""
+    halfway: list[Path] = []
+    while not halfway and any(line.experiment(number)["status"] in {"queued", "running"} for number in numbers):
         before = line.experiment(numbers[1])["runs"][0]
         told = line.cli("backup", str(folder))
         if before["status"] == "running" == line.experiment(numbers[1])["runs"][0]["status"]:

@@ -1,5 +1,6 @@
 """Two processes that share each batch by torchrun, DDP and gloo: the losses of one process with the same batch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from ml import parallel
-from ml.contract.events import Evaluated, Progress
+from ml.contract.events import EVENT, Evaluated, Progress
 from ml.contract.experiment import ExperimentConfig
 from ml.errors import RunError
 
@@ -53,24 +54,54 @@ KINDS: dict[str, tuple[str, dict]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_losses_of_one_process(kind: str, workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
-    stage, changes = KINDS[kind]
+#: this one is started as a worker does, by `python -m ml`, which starts torchrun
+BY_TORCHRUN = "labels, weights of classes, masked tokens beside them"
+
+
+def forked(folder: Path, plan: list[tuple[Path, Path, int, bool]]) -> list[int]:
+    """The exit codes of the plan's runs; see ranks."""
+    path = folder / "plan.json"
+    path.write_text(json.dumps([[str(job), str(out), processes, stop] for job, out, processes, stop in plan]))
+    command = [sys.executable, str(Path(__file__).with_name("ranks.py")), str(path)]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    codes: list[int] = json.loads(done.stdout.splitlines()[-1])
+    return codes
+
+
+def told_by(out: Path) -> list:
+    """The events of a forked run."""
+    return [EVENT.validate_json(line) for line in Path(f"{out}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_losses_of_one_process(workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
     inputs = [workplace.put("train", "train.tsv", toy_rows(300), workplace.train_layout)]
-    told = {}
-    for processes in (1, 2):
-        config = tiny_config(**{**changes, stage: {**changes[stage], "num_processes": processes}})
-        folder = f"with-{processes}"
-        kept = str(workplace.folder / f"kept-{processes}")  # the second process opens what the first one makes
-        job = workplace.job(stage, config, inputs, threads=2, data_cache=kept)
-        code, told[processes] = workplace.run(job, folder)
-        assert code == 0, told[processes][-1]
-        assert sum(event.type == "finished" for event in told[processes]) == 1
-    one, two = (losses(told[processes]) for processes in (1, 2))
-    assert two == pytest.approx(one, rel=2e-3)
-    assert one[0] != one[1]
-    for ours, theirs in zip(evaluations(told[2]), evaluations(told[1]), strict=True):
-        assert ours == pytest.approx(theirs, abs=0.01)
+    told, plan = {}, []
+    for number, (kind, (stage, changes)) in enumerate(KINDS.items()):
+        for processes in (1, 2):
+            config = tiny_config(**{**changes, stage: {**changes[stage], "num_processes": processes}})
+            kept = str(workplace.folder / f"kept-{number}-{processes}")  # the second process opens what the first makes
+            job = workplace.job(stage, config, inputs, threads=2, data_cache=kept)
+            job = job.rename(job.with_name(f"{number}-{processes}.json"))
+            out = workplace.folder / f"out-{number}-{processes}"
+            if kind == BY_TORCHRUN and processes == 2:
+                code, told[kind, processes] = workplace.run(job, out.name)
+                assert code == 0, told[kind, processes][-1]
+            else:
+                plan.append((job, out, processes, False))
+                told[kind, processes] = out
+    codes = forked(workplace.folder, plan)
+    told |= {which: told_by(found) for which, found in told.items() if isinstance(found, Path)}
+    assert codes == [0] * len(plan), [events[-1] for events in told.values()]
+    for kind in KINDS:
+        assert [sum(event.type == "finished" for event in told[kind, count]) for count in (1, 2)] == [1, 1]
+        one, two = (losses(told[kind, processes]) for processes in (1, 2))
+        assert two == pytest.approx(one, rel=2e-3), kind
+        assert one[0] != one[1]
+        for ours, theirs in zip(evaluations(told[kind, 2]), evaluations(told[kind, 1]), strict=True):
+            assert ours == pytest.approx(theirs, abs=0.01)
+    assert evaluations(told[BY_TORCHRUN, 2])
 
 
 def losses(events: list) -> tuple[float, float]:
@@ -86,46 +117,16 @@ def evaluations(events: list) -> list[float]:
     return [event.scores.roc_auc for event in events if isinstance(event, Evaluated)]
 
 
-#: saves at each look at the clock; with "stop" the first process ends after its first save, and torchrun ends all
-SAVING = """
-import sys
-from ml import resume
-from ml.__main__ import main
-
-save = resume.save
-
-def save_and_stop(folder, state):
-    save(folder, state)
-    sys.exit(3)
-
-if sys.argv.pop() == "stop":
-    resume.save = save_and_stop
-sys.argv.append("--one-of-several")
-sys.exit(main())
-"""
-
-
 def test_a_stopped_training_goes_on(workplace: SimpleNamespace, toy_rows: Rows, tiny_config: Config) -> None:
     """To the bit, with each process's own dropout."""
     inputs = [workplace.put("train", "train.tsv", toy_rows(300), workplace.train_layout)]
     config = tiny_config(pretrain=None, finetune={"max_steps": 50, "batch_size": 32, "num_processes": 2})
     job = workplace.job("finetune", config, inputs, threads=2, checkpoint_seconds=0)
-    script = workplace.folder / "saving.py"
-    script.write_text(SAVING)
-
-    def started(out: str, how: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-        command += [str(job), str(workplace.folder / out), how]
-        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=200, check=False, env=path)
-
-    whole, stopped = started("whole", "go on"), started("parts", "stop")
-    assert (whole.returncode, stopped.returncode) == (0, 1), whole.stderr
-    assert '"finished"' not in stopped.stdout
-    told = started("parts", "go on")
-    assert told.returncode == 0, told.stderr
-    assert '{"type":"resumed","step":20,"total_steps":50}' in told.stdout
-    models = [(workplace.folder / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    whole, parts = workplace.folder / "whole", workplace.folder / "parts"
+    plan = [(job, whole, 2, False), (job, parts, 2, True), (job, parts, 2, False)]
+    assert forked(workplace.folder, plan) == [0, 3, 0], told_by(parts)[-1]
+    assert [(event.step, event.total_steps) for event in told_by(parts) if event.type == "resumed"] == [(20, 50)]
+    models = [(out / "model.safetensors").read_bytes() for out in (whole, parts)]
     assert models[0] == models[1]
 
 
