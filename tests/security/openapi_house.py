@@ -79,7 +79,9 @@ class House:
         if self._file:
             for left in ("-wal", "-shm"):
                 Path(self._file + left).unlink(missing_ok=True)
-            shutil.copy(self.folder / "kept.db", self._file)
+            # in its place, not into it: who still has the old one open keeps that, and shares no lock with the new one
+            shutil.copy(self.folder / "kept.db", f"{self._file}.new")
+            Path(f"{self._file}.new").replace(self._file)
         else:
             _as(self._postgres, f"{self._postgres}_kept")
 

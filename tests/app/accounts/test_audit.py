@@ -17,6 +17,7 @@ from app.accounts import audit
 from app.accounts.models import AuditEntry
 from app.cli import cli
 from app.db import Database, clock
+from app.settings import Settings
 from tests.app.accounts.conftest import PASSWORD, browser
 from tests.factories import contest_over_http, experiment_over_http
 
@@ -87,6 +88,14 @@ def test_pages_and_export(app: FastAPI, client: TestClient) -> None:
     assert "/x/2100" in page
     assert "before=2002" in page
     assert "/x/2000<" in client.get("/audit?before=2002").text
+
+
+@pytest.mark.parametrize("path", ["/audit.csv", "/api/v1/audit.csv"])
+def test_what_no_database_can_look_for_is_refused_before_the_file_begins(
+    client: TestClient, settings: Settings, path: str
+) -> None:
+    answer = client.get(f"{path}?who=%00")
+    assert answer.status_code == (422 if settings.database.startswith("postgres") else 200)
 
 
 @pytest.mark.parametrize("sql", ["UPDATE audit_entries SET who = 'x'", "DELETE FROM audit_entries", "TRUNCATE"])
