@@ -68,4 +68,4 @@ def _do(job: str, out: str, processes: int, stop: bool) -> int:
 
 if __name__ == "__main__":
     codes = [_do(*item) for item in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]
-    print(json.dumps(codes))
+    sys.stdout.write(json.dumps(codes) + "\n")
