@@ -57,6 +57,12 @@ class SetUp:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def refused(self, *args: str) -> str:
+        """What `pairboard <args>` says when it does not do it."""
+        done = subprocess.run(self.command(*args), env=self.env, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        return done.stderr
+
     def prepare(self) -> None:
         """As `pairboard setup` does, without the seconds that a process takes to start."""
         with pytest.MonkeyPatch.context() as patch:

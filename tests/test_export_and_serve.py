@@ -17,15 +17,6 @@ from tests.factories import TINY, pair_text
 from tests.processes import ROOT, SetUp, set_up
 
 
-def refused(line: SetUp, *args: str) -> str:
-    """What `pairboard <args>` says when it does not do it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "app", *args], env=line.env, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    return done.stderr
-
-
 @contextmanager
 def serving(line: SetUp, folder: Path) -> Iterator[httpx2.Client]:
     with socket.socket() as probe:
@@ -61,10 +52,9 @@ def test_a_model_leaves_the_house(tmp_path: Path) -> None:
         for kind, text in texts.items():
             line.http.post("/contests/oppo/files", files={"file": (f"{kind}.tsv", text)}, data={"kind": kind})
         changes = {"pretrain": None, "finetune": {"head": "mean", "swap_at_test": True}}
-        for name, more in (("one", {}), ("folds", {"data": {"folds": 2}})):
-            body = {"name": name, "config": merge(merge(TINY, changes), more)}
-            assert line.http.post("/api/v1/contests/oppo/experiments", json=body).status_code == 201
-        one, folds = line.finished(1), line.finished(2)
+        body = {"name": "one", "config": merge(TINY, changes)}
+        assert line.http.post("/api/v1/contests/oppo/experiments", json=body).status_code == 201
+        one = line.finished(1)
 
         model = tmp_path / "model"
         said = line.cli("export", "1", str(model), "--int8")
@@ -72,15 +62,11 @@ def test_a_model_leaves_the_house(tmp_path: Path) -> None:
         assert "int8: valid AUC" in said
         model = tmp_path / "exact"
         line.cli("export", "1", str(model))
-        first = folds["runs"][0]["id"]
-        assert f"made of 2 models, and a file holds one: give --run, one of {first}," in refused(
-            line, "export", "2", "x"
-        )
-        assert "run 1 finished" in refused(line, "export", "1", "x", "--run", "77")
-        assert "there is no experiment 9" in refused(line, "export", "9", "x")
-        assert "is not empty: give a new folder" in refused(line, "export", "1", str(model))
-        assert "PAIRBOARD_MODEL_TOKEN" in refused(line, "serve-model", str(model), "--host", "0.0.0.0")
-        assert "has no export.json" in refused(line, "serve-model", str(tmp_path))
+        assert "run 1 finished" in line.refused("export", "1", "x", "--run", "77")
+        assert "there is no experiment 9" in line.refused("export", "9", "x")
+        assert "is not empty: give a new folder" in line.refused("export", "1", str(model))
+        assert "PAIRBOARD_MODEL_TOKEN" in line.refused("serve-model", str(model), "--host", "0.0.0.0")
+        assert "has no export.json" in line.refused("serve-model", str(tmp_path))
 
         text = line.http.get(f"/api/v1/runs/{one['runs'][-1]['id']}/artifacts/test_predictions.tsv").text
         expected = [float(row) for row in text.splitlines()]

@@ -62,6 +62,8 @@ def test_folds_then_a_fusion_then_a_student(tmp_path: Path) -> None:
         assert score["low"] < score["value"] < score["high"]
         each = [run["summary"]["scored"]["valid"]["scores"]["roc_auc"] for run in done["runs"][1:3]]
         assert score["members"] == each
+        told = line.refused("export", str(first["id"]), "x")
+        assert f"made of 2 models, and a file holds one: give --run, one of {done['runs'][1]['id']}," in told
 
         blended = line.finished(fused["id"])
         assert [run["kind"] for run in blended["runs"]] == ["blend"]

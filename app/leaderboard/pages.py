@@ -16,6 +16,7 @@ from app.errors import AppError, Refused
 from app.experiments import queries as experiment_queries
 from app.language import gettext as _
 from app.leaderboard import columns, exporting, saved, saved_queries, selection
+from app.leaderboard.drawn_rows import DrawnRows
 from app.leaderboard.exporting import Line
 from app.leaderboard.group_queries import Group, grouped
 from app.leaderboard.models import SavedView
@@ -34,6 +35,7 @@ from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 
 router = APIRouter(dependencies=[Depends(member)])
+_DRAWN = DrawnRows()
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class LeaderboardPage:
     `groups`: sums of the found rows by view.group; `fields`: of the config, that they can be grouped by. `typed`: a
     name that a view could not be saved under, for the reason `problem`; `filters`: the search by its columns;
     `check_words`: what it can ask of a row's checks.
-    `standing`: which rows can't be told apart, None before it is known."""
+    `standing`: which rows can't be told apart, None before it is known. `drawn`: rows as they were drawn before."""
 
     contest: Contest
     metric: Metric
@@ -79,6 +81,7 @@ class LeaderboardPage:
     states: dict[str, str]
     check_words: Sequence[str]
     standing: Standing | None
+    drawn: DrawnRows
 
 
 @router.get("/contests/{slug}")
@@ -174,6 +177,7 @@ def _context(
         states={state: _(state) for state in STATES},
         check_words=CHECKS,
         standing=look(session, contest.id),
+        drawn=_DRAWN,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import BigInteger, Select, case, cast, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.contests.models import Contest
@@ -46,9 +46,16 @@ def _with_valid(contest: Contest) -> Select[Any]:
     return select(Experiment).where(*of_table, Experiment.shown_valid.is_not(None))
 
 
+#: beyond, values count as this one: the sum has to stay in 64 bits
+_MOST = 1000.0
+
+
 def stamp(session: Session, contest: Contest) -> str:
     """Another one when valid scores came or rows went."""
-    columns = func.count(), func.sum(Experiment.id), func.sum(Experiment.shown_valid)
+    # whole numbers: of floats the sum depends on the order of rows, which every update changes on Postgres
+    value = case((Experiment.shown_valid > _MOST, _MOST), else_=Experiment.shown_valid)
+    billionths = func.sum(cast(value * 1e9, BigInteger))
+    columns = func.count(), func.sum(Experiment.id), billionths
     return "/".join(str(part or 0) for part in session.execute(_with_valid(contest).with_only_columns(*columns)).one())
 
 

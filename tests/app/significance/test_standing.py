@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from app.contests import queries as contest_queries
-from app.significance import standing
+from app.experiments import service as experiments
+from app.significance import queries, standing
 from app.significance.standing import Standing
 from tests.app.leaderboard.test_compare import finished
 from tests.app.significance.test_noise import ROWS, predicted
-from tests.factories import contest_over_http
+from tests.factories import contest_over_http, make_contest
 
 Add = Callable[..., int]
 
@@ -61,6 +63,18 @@ def test_the_table_groups_rows_that_can_not_be_told_apart(client: TestClient, ap
     assert found.splits[0].best in {good, alike}
     assert found.rows[other].split == 1
     assert 0 < found.splits[0].optimism < 0.01
+
+
+def test_the_order_of_rows_is_no_reason_to_count_again(session: Session) -> None:
+    """An online score moves a row on Postgres, and with it the place of its valid score in a sum of all."""
+    sums = set()
+    for name, values in (("one", (0.1, 0.2, 0.3)), ("other", (0.2, 0.3, 0.1))):
+        contest = make_contest(session, name)
+        for value in values:
+            experiments.create_external(session, contest, name=f"{name} {value}", note="").shown_valid = value
+        session.flush()
+        sums.add(queries.stamp(session, contest).split("/")[2])
+    assert len(sums) == 1
 
 
 def test_it_is_counted_again_when_rows_come_or_go_and_only_then(client: TestClient, app: FastAPI, add: Add) -> None:
