@@ -6,7 +6,7 @@ its 2xx.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -26,17 +26,18 @@ NAMES = {
 BUSY_TIMEOUT_MS = 30_000
 
 
-def _to_json(value: Any) -> str:
-    """Several times faster than json's own."""
+def in_json(value: Any) -> str:
+    """As JSON columns are written, models of the contract, too; several times faster than json's own."""
     try:
         return to_json(value, inf_nan_mode="constants").decode()
     except PydanticSerializationError:
-        json.dumps(value, ensure_ascii=False).encode()  # half a character: raises the error that main has a handler for
+        # half a character: raises the error that main has a handler for
+        json.dumps(value, ensure_ascii=False, default=lambda model: model.model_dump()).encode()
         raise
 
 
 #: how JSON columns are written and read
-_JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": from_json}
+_JSON: dict[str, Any] = {"json_serializer": in_json, "json_deserializer": from_json}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -54,6 +55,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], datetime | None] | None:
+        """Of SQLite's text at once: by way of a time without a zone it takes twice as long."""
+        if dialect.name == "sqlite":
+            return lambda text: None if text is None else datetime.fromisoformat(f"{text}+00:00")
+        return super().result_processor(dialect, coltype)
 
 
 class Base(DeclarativeBase):

@@ -20,6 +20,8 @@ from app.runs.worker_service import WORKER_AWAY
 from app.security import anyone, needs
 from app.web import SettingsDep
 
+#: read once: the package's metadata is a file
+_VERSION = version("pairboard")
 router = APIRouter(tags=["health"], dependencies=[Depends(anyone)])
 
 
@@ -51,7 +53,7 @@ def health(request: Request, response: Response) -> Health:
         response.status_code = 503
     return Health(
         ok=state == "ok",
-        version=version("pairboard"),
+        version=_VERSION,
         database=state,
         broker="ok" if doorbell.answers() else "unreachable",
         workers=workers,

@@ -19,7 +19,8 @@ _RUN = re.compile(r"/runs/(\d{1,18})(/|$)")
 
 
 class RequestLog:
-    """Sends X-Request-ID: the one it was sent, or a new one."""
+    """Sends X-Request-ID: the one it was sent, or a new one; and Server-Timing, which browsers' tools show: how many
+    milliseconds passed until the answer began."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,7 +39,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["Server-Timing"] = f"app;dur={1000 * (time.perf_counter() - began):.1f}"
             await send(message)
 
         run = _RUN.search(scope["path"])

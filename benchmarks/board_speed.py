@@ -6,9 +6,10 @@ Both are real servers on SQLite, asked by HTTP from this process, one after the 
 Postgres, too, if PAIRBOARD_TEST_POSTGRES_URL answers. MLflow lives in a virtual environment of its own, made in a
 temporary folder from PyPI unless --mlflow names a python that has it.
 
-Table: our page and our JSON of 100 rows for every view of VIEWS over 10,000 experiments; MLflow's runs/search for 100
-runs, sorted by a metric, of --mlflow-runs with as many parameters as a config has fields and 3 metrics (writing more
-takes it hours; its time grows with them). Curve: --points of a loss written in batches of 1,000 by one client, as
+Table: our page (server time as Server-Timing has it, and the whole call by HTTP) for every view of VIEWS, and our JSON
+of 100 rows (the whole call, as MLflow's), over 10,000 experiments; MLflow's runs/search for 100 runs, sorted by a
+metric, of --mlflow-runs with as many parameters as a config has fields and 3 metrics (writing more takes it hours; its
+time grows with them). Curve: --points of a loss written in batches of 1,000 by one client, as
 MLflow's log-batch and as our events; then read back. An event puts a point on each of five curves (loss, learning rate,
 samples/s, tokens/s, memory), for which MLflow needs five points: `ingest_vs_mlflow` counts these,
 `ingest_of_one_curve_vs_mlflow` the loss alone. The last line is one JSON object; times are in milliseconds.
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--mlflow", help="a python with mlflow")
     parser.add_argument("--mlflow-runs", type=int, default=1000)
     parser.add_argument("--mlflow-points", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=40)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pairboard-board-") as name:
         folder = Path(name)
@@ -88,6 +89,7 @@ def main() -> None:
         "ingest_vs_mlflow": round(CURVES * lite["events_per_s"] / theirs["points_per_s"], 1),
         "ingest_of_one_curve_vs_mlflow": round(lite["events_per_s"] / theirs["points_per_s"], 1),
         "board_p95_ms": max(found["page_p95_ms"] for found in ours.values()),
+        "board_over_http_p95_ms": max(found["page_over_http_p95_ms"] for found in ours.values()),
         "curve_ms": max(found["curve_ms"] for found in ours.values()),
         "html_kb_compressed": max(found["html_kb_compressed"] for found in ours.values()),
         "databases": list(ours),
@@ -160,15 +162,16 @@ def read(http: httpx2.Client, path: str, params: dict[str, Any]) -> httpx2.Respo
 
 def table(http: httpx2.Client, rounds: int) -> dict[str, Any]:
     """Every view, as a page and as JSON."""
-    worst, each, html = 0.0, {}, 0
+    each, over_http, html = {}, {}, 0
     for view in VIEWS:
-        times = timed(lambda view=view: get(http, f"/contests/board?{view}"), rounds)
-        each[view] = p95(times)
-        worst = max(worst, each[view])
+        spent: list[float] = []
+        times = timed(lambda view=view, spent=spent: spent.append(served(get(http, f"/contests/board?{view}"))), rounds)
+        each[view], over_http[view] = p95(spent[1:]), p95(times)
         html = max(html, compressed(http, f"/contests/board?{view}"))
     json_ms = timed(lambda: get(http, "/api/v1/contests/board/leaderboard?sort=-valid&limit=100"), rounds)
     return {
-        "page_p95_ms": worst,
+        "page_p95_ms": max(each.values()),
+        "page_over_http_p95_ms": max(over_http.values()),
         "pages_p95_ms": each,
         "json_p50_ms": round(statistics.median(json_ms), 1),
         "html_kb_compressed": html,
@@ -179,6 +182,11 @@ def get(http: httpx2.Client, address: str) -> httpx2.Response:
     answer = http.get(address)
     assert answer.status_code == 200, f"{address}: {answer.text[:300]}"
     return answer
+
+
+def served(answer: httpx2.Response) -> float:
+    """Milliseconds in our process, as the answer's Server-Timing says."""
+    return float(answer.headers["Server-Timing"].removeprefix("app;dur="))
 
 
 def compressed(http: httpx2.Client, address: str) -> int:

@@ -7,6 +7,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts import access
+from app.among import among
 from app.errors import NotFound
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, RemovedExperiment, Score
 from app.language import gettext as _
@@ -54,9 +55,9 @@ def chosen(session: Session, contest_id: int, ids: Sequence[int]) -> Sequence[Ex
 
 def tags_of(session: Session, experiment_ids: Sequence[int]) -> dict[int, list[str]]:
     """Tags of each of these experiments that has any, in order."""
-    query = select(ExperimentTag).where(ExperimentTag.experiment_id.in_(experiment_ids)).order_by(ExperimentTag.tag)
+    query = select(ExperimentTag.experiment_id, ExperimentTag.tag).order_by(ExperimentTag.tag)
     tags: dict[int, list[str]] = {}
-    for row in session.scalars(query):
+    for row in session.execute(query.where(among(ExperimentTag.experiment_id, experiment_ids))):
         tags.setdefault(row.experiment_id, []).append(row.tag)
     return tags
 

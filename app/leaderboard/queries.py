@@ -68,10 +68,8 @@ def ranked(
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
     asked = terms(search)
-    thrown = select(func.count()).select_from(Trashed).where(Trashed.contest_id == contest.id).scalar_subquery()
-    counts = select(func.count(), func.count(Experiment.archived_at), thrown).where(Experiment.contest_id == contest.id)
-    rows, away, trashed = session.execute(counts).one()
-    everything, elsewhere = (away - trashed, rows - away) if archived else (rows - away, away - trashed)
+    here, away, trashed = _counts(session, contest)
+    everything, elsewhere = (away - trashed, here) if archived else (here, away - trashed)
     keys = {part.strip().removeprefix("-") for part in (sort or "-id").split(",")}
     query, columns = table(session, contest, asked, archived=archived, ids=ids, also=keys, against=against)
     query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
@@ -81,6 +79,16 @@ def ranked(
         whole = table(session, contest, asked, archived=archived, ids=ids, against=against)[0] if not found else query
         total = found[0][1] if found else _count(session, whole, offset)
     return Ranking(rows_of(session, contest, [row[0] for row in found]), total, everything, elsewhere, trashed)
+
+
+def _counts(session: Session, contest: Contest) -> tuple[int, int, int]:
+    """How many rows of the contest are in the table, how many are not, and how many of these in the trash."""
+    mine = select(func.count()).where(Experiment.contest_id == contest.id)
+    thrown = select(func.count()).where(Trashed.contest_id == contest.id)
+    # each is a stretch of an index by itself: together they would be looked at one by one
+    each = (mine.where(Experiment.archived_at.is_(None)), mine.where(Experiment.archived_at.is_not(None)), thrown)
+    here, away, trashed = session.execute(select(*(query.scalar_subquery() for query in each))).one()
+    return here, away, trashed
 
 
 def _count(session: Session, query: Select[Any], offset: int) -> int:
@@ -157,9 +165,9 @@ def _order(sort: str, columns: dict[str, ColumnElement[Any]]) -> list[ColumnElem
     order: list[ColumnElement[Any]] = []
     for part in (sort or "-id").split(","):
         column, descending = columns[part.strip().removeprefix("-")], part.strip().startswith("-")
-        if not _always_there(column):  # or an index in this order could not be read
-            order.append(column.is_(None))
-        order.append(column.desc() if descending else column.asc())
+        directed = column.desc() if descending else column.asc()
+        # said only where it matters, or an index in this order could not be read
+        order.append(directed if _always_there(column) else directed.nulls_last())
     first_falls = (sort or "-id").startswith("-")
     return [*order, Experiment.id.desc() if first_falls else Experiment.id.asc()]
 

@@ -1,13 +1,13 @@
 """Rows of the comparison table with all that is shown of them. Called by queries, which chooses and orders them."""
 
 import statistics
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.orm import Session
 
+from app.among import among
 from app.contests.models import Contest
 from app.db import clock
 from app.experiments import queries as experiment_queries
@@ -18,8 +18,7 @@ from ml.contract.scores import METRICS
 SPLITS = ("train", "valid", "online")
 
 
-@dataclass(frozen=True)
-class ShownScore:
+class ShownScore(NamedTuple):
     """A score as the table shows it; `count` is how many stand behind it (online: the latest of several).
 
     `low` and `high` are its 95% interval; `mean` and `deviation` those of the folds or members behind it, `members`
@@ -30,7 +29,7 @@ class ShownScore:
     text: str
     uncertain: bool
     note: str
-    count: int
+    count: int  # type: ignore[assignment]  # the field's name is older than the method of tuples it hides
     low: float | None = None
     high: float | None = None
     members: int = 0
@@ -40,8 +39,7 @@ class ShownScore:
     best: float | None = None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """An experiment with its scores in the contest's metric. `progress` is the last one of the run at work; `hours`
     those of workers, over all attempts of its runs. `audit`: what the leak audit found of its split."""
 
@@ -76,44 +74,46 @@ class Row:
         return self.status in {"queued", "running"}
 
 
-#: read as plain rows: ten times as quick as objects that a session keeps watch of
+#: read as plain rows of the tables themselves, and all at once (one by one costs more, too): ten times as quick as
+#: objects that a session keeps watch of
+_EXPERIMENT, _SCORE = Experiment.__table__.c, Score.__table__.c
 _SHOWN_OF_EXPERIMENT = (
-    Experiment.id,
-    Experiment.name,
-    Experiment.note,
-    Experiment.origin,
-    Experiment.created_at,
-    Experiment.marks,
-    Experiment.made_by,
-    Experiment.archived_at,
-    Experiment.verdict,
-    Experiment.audit,
+    _EXPERIMENT.id,
+    _EXPERIMENT.name,
+    _EXPERIMENT.note,
+    _EXPERIMENT.origin,
+    _EXPERIMENT.created_at,
+    _EXPERIMENT.marks,
+    _EXPERIMENT.made_by,
+    _EXPERIMENT.archived_at,
+    _EXPERIMENT.verdict,
+    _EXPERIMENT.audit,
 )
 _SHOWN_OF_SCORE = (
-    Score.experiment_id,
-    Score.split,
-    Score.latest,
-    Score.value,
-    Score.text,
-    Score.uncertain,
-    Score.note,
-    Score.low,
-    Score.high,
-    Score.members,
-    Score.deviation,
-    Score.board,
+    _SCORE.experiment_id,
+    _SCORE.split,
+    _SCORE.latest,
+    _SCORE.value,
+    _SCORE.text,
+    _SCORE.uncertain,
+    _SCORE.note,
+    _SCORE.low,
+    _SCORE.high,
+    _SCORE.members,
+    _SCORE.deviation,
+    _SCORE.board,
 )
 
 
 def rows_of(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     """These experiments with all that is shown of them, in this order."""
-    found = session.execute(select(*_SHOWN_OF_EXPERIMENT).where(Experiment.id.in_(ids)))
-    experiments = {item.id: item for item in found}
-    runs_of = _runs_of(session, ids)
+    found = session.execute(select(*_SHOWN_OF_EXPERIMENT).where(among(_EXPERIMENT.id, ids)))
+    experiments = {item.id: item for item in found.all()}
+    runs_of, hours = _work_on(session, ids)
     open_runs = {number: state for number, mine in runs_of.items() if (state := _state(mine))}
     runs = _runs(session, [run_id for state in open_runs.values() for run_id in state[1:] if run_id])
     scores = _scores(session, contest, ids)
-    hours, tags = _hours(session, ids), experiment_queries.tags_of(session, ids)
+    tags = experiment_queries.tags_of(session, ids)
     return [
         _row(experiments[number], number in runs_of, open_runs.get(number), runs, scores, hours, tags) for number in ids
     ]
@@ -127,14 +127,14 @@ def _scores(session: Session, contest: Contest, ids: list[int]) -> dict[tuple[in
     """By experiment and split: the latest score, how many there are, and the best value; what was corrected is none."""
     found: dict[tuple[int, str], Standing] = {}
     better = max if METRICS[contest.metric].higher_is_better else min
-    query = select(*_SHOWN_OF_SCORE).where(Score.experiment_id.in_(ids), Score.metric == contest.metric, Score.counts)
-    for score in session.execute(query.order_by(Score.id)):
-        key = (score.experiment_id, score.split)
-        before = found.get(key)
+    query = select(*_SHOWN_OF_SCORE).where(among(_SCORE.experiment_id, ids), _SCORE.metric == contest.metric)
+    for score in session.execute(query.where(_SCORE.counts).order_by(_SCORE.id)).all():
+        number, split, latest, value, *_ = score
+        before = found.get((number, split))
         if before is None:
-            found[key] = (score, 1, score.value)
+            found[number, split] = (score, 1, value)
         else:
-            found[key] = (score if score.latest else before[0], before[1] + 1, better(before[2], score.value))
+            found[number, split] = (score if latest else before[0], before[1] + 1, better(before[2], value))
     return found
 
 
@@ -158,13 +158,23 @@ def unfinished() -> Select[Any]:
 State = tuple[str, int | None, int | None]
 
 
-def _runs_of(session: Session, ids: list[int]) -> dict[int, dict[int, str]]:
-    """By experiment: the status of each of its runs."""
-    query = select(ExperimentRun.experiment_id, Run.id, Run.status).join(Run, Run.id == ExperimentRun.run_id)
-    found: dict[int, dict[int, str]] = {}
-    for number, run_id, status in session.execute(query.where(ExperimentRun.experiment_id.in_(ids))):
-        found.setdefault(number, {})[run_id] = status
-    return found
+def _work_on(session: Session, ids: list[int]) -> tuple[dict[int, dict[int, str]], dict[int, float]]:
+    """By experiment: the status of each of its runs; and the hours that workers spent on it, attempts under way counted
+    until now."""
+    of, run, attempt = ExperimentRun.__table__.c, Run.__table__.c, Attempt.__table__.c
+    query = (
+        select(of.experiment_id, run.id, run.status, attempt.claimed_at, attempt.ended_at)
+        .join(Run.__table__, run.id == of.run_id)
+        .outerjoin(Attempt.__table__, attempt.run_id == run.id)
+    )
+    now: datetime | None = None
+    runs_of, hours = dict[int, dict[int, str]](), dict[int, float]()
+    for number, run_id, status, begin, end in session.execute(query.where(among(of.experiment_id, ids))).all():
+        runs_of.setdefault(number, {})[run_id] = status
+        if begin is not None:
+            end = end or (now := now or clock(session))
+            hours[number] = hours.get(number, 0.0) + (end - begin).total_seconds() / 3600
+    return runs_of, hours
 
 
 def _state(runs: dict[int, str]) -> State | None:
@@ -182,19 +192,6 @@ def _runs(session: Session, ids: list[int]) -> dict[int, Run]:
     return {run.id: run for run in session.scalars(select(Run).where(Run.id.in_(ids)))} if ids else {}
 
 
-def _hours(session: Session, ids: list[int]) -> dict[int, float]:
-    """Hours that workers spent on these experiments, attempts under way counted until now."""
-    query = (
-        select(ExperimentRun.experiment_id, Attempt.claimed_at, Attempt.ended_at)
-        .join(Attempt, Attempt.run_id == ExperimentRun.run_id)
-        .where(ExperimentRun.experiment_id.in_(ids))
-    )
-    now, hours = clock(session), dict[int, float]()
-    for number, begin, end in session.execute(query):
-        hours[number] = hours.get(number, 0.0) + ((end or now) - begin).total_seconds() / 3600
-    return hours
-
-
 def _row(
     experiment: Any,
     has_runs: bool,
@@ -208,9 +205,7 @@ def _row(
     status, running_id, waiting_id = state or (ended, None, None)
     running = runs.get(running_id) if running_id else None
     waiting = runs.get(waiting_id) if waiting_id else None
-    train, valid, online = (_shown(*scores.get((experiment.id, split), (None, 0, 0.0))) for split in SPLITS)
-    if valid is not None:  # only a contest's answers are tries of which one is the best; what is new here replaces
-        valid = replace(valid, best=None)
+    train, valid, online = (_shown(scores.get((experiment.id, split))) for split in SPLITS)
     return Row(
         id=experiment.id,
         name=experiment.name,
@@ -234,21 +229,24 @@ def _row(
     )
 
 
-def _shown(score: Any, count: int, best: float) -> ShownScore | None:
-    if score is None:
+def _shown(standing: Standing | None) -> ShownScore | None:
+    if standing is None:
         return None
-    each = score.members or []
+    score, count, best = standing
+    _number, split, _latest, value, text, uncertain, note, low, high, members, deviation, board = score
+    each = members or ()
     return ShownScore(
-        score.value,
-        score.text,
-        score.uncertain,
-        score.note,
+        value,
+        text,
+        uncertain,
+        note,
         count,
-        score.low,
-        score.high,
+        low,
+        high,
         len(each),
         statistics.fmean(each) if each else None,
-        score.deviation,
-        score.board,
-        None if best == score.value else best,
+        deviation,
+        board,
+        # only a contest's answers are tries of which one is the best; what is new of other splits replaces
+        best if split == "online" and best != value else None,
     )

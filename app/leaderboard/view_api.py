@@ -8,7 +8,7 @@ from app.leaderboard.queries import SORT_KEYS
 from app.leaderboard.view import MORE, PAGE_SIZE, View
 
 
-def _view(
+async def _view(
     sort: Annotated[
         str,
         Query(

@@ -1,6 +1,7 @@
 """Reads of the points of curves: those in pieces, and those that still lie in events."""
 
-from sqlalchemy import func, select
+from pydantic_core import from_json
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.runs.curves import TYPES, Points, Reader, unpacked
@@ -19,11 +20,13 @@ def reader_at(session: Session, attempt: Attempt, number: int) -> Reader:
 
 def points_of_events(session: Session, attempt: Attempt, after: int) -> dict[str, Points]:
     """The points of an attempt's events after this number, by curve."""
-    query = select(RunEvent.type, RunEvent.body, RunEvent.received_at)
+    # as one text: bodies that are read from JSON one by one take most of the time
+    query = select(RunEvent.type, cast(RunEvent.body, Text), RunEvent.received_at)
     query = query.where(RunEvent.attempt_id == attempt.id, RunEvent.number > after, RunEvent.type.in_(TYPES))
     rows = session.execute(query.order_by(RunEvent.number)).all()
     reader = reader_at(session, attempt, after) if rows else Reader()
-    for type, body, received_at in rows:
+    bodies = from_json(f"[{','.join(row[1] for row in rows)}]")
+    for (type, _text, received_at), body in zip(rows, bodies, strict=True):
         reader.take(type, body, received_at.timestamp())
     return reader.points()
 

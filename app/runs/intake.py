@@ -1,15 +1,17 @@
 """Takes in what an attempt reports: events in order, each stored exactly once, each with its effect on the rows."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from app.db import in_json
 from app.errors import Conflict, Refused
 from app.experiments import queries as experiment_queries
 from app.experiments import service as experiments
-from app.runs import audits, curve_service, graph, lifecycle, queries
+from app.runs import audits, curve_service, event_queries, graph, lifecycle, queries
 from app.runs.models import Attempt, Run, RunEvent
 from ml.contract.events import (
     EVENT,
@@ -33,6 +35,9 @@ from ml.contract.events import (
     Started,
     Verified,
 )
+
+#: as JSON writes it
+_NUL = "\\u0000"
 
 
 def require_current(run: Run, attempt: Attempt) -> None:
@@ -67,25 +72,22 @@ def store(
         raise Refused(
             f"events {attempt.stored_events + 1} to {batch.first - 1} of run {run.id} are missing: send them first"
         )
-    new = []
-    for number, event in enumerate(batch.events, start=batch.first):
-        if number <= attempt.stored_events:
-            continue
-        new.append((number, *_kept(event)))
-    if new:  # by the table, not the class: a batch after an outage is long, and nobody needs the objects
-        row = {"attempt_id": attempt.id, "received_at": now}
-        rows = [{**row, "number": number, "type": event.type, "body": body} for number, event, body in new]
-        session.execute(insert(RunEvent.__table__), rows)  # type: ignore[arg-type]  # a table, typed as any clause
-    for number, event, body in new:
+    first = attempt.stored_events + 1
+    new, text = _kept(batch.events[first - batch.first :])
+    if new:
+        columns = ["attempt_id", "number", "type", "body", "received_at"]
+        rows = event_queries.batch(session, attempt.id, first, text, now)
+        session.execute(insert(RunEvent).from_select(columns, rows))
+    for number, event in enumerate(new, start=first):
         if attempt.outcome:
             raise Refused(f"event {number} of run {run.id} comes after its last one")
         if not isinstance(event, Progress):
             attempt.stored_events = number
-            _apply(session, run, attempt, event, body, now)
+            _apply(session, run, attempt, event, event.model_dump(mode="json"), now)
     if new:
-        attempt.stored_events = new[-1][0]
-    if told := [body for _, event, body in new if isinstance(event, Progress)]:
-        run.progress = told[-1]
+        attempt.stored_events = last
+    if told := next((event for event in reversed(new) if isinstance(event, Progress)), None):
+        run.progress = told.model_dump(mode="json")
     if attempt.outcome or attempt.stored_events - attempt.drawn_events >= curve_service.PIECE:
         session.flush()
         curve_service.draw(session, attempt)
@@ -93,12 +95,14 @@ def store(
     return EventAnswer(stored=attempt.stored_events, stop=run.cancel_requested and not attempt.outcome)
 
 
-def _kept(event: Event) -> tuple[Event, dict[str, Any]]:
-    """The event and its row's body. Postgres keeps a NUL in no text: what a library printed must not keep a run from
-    ending."""
-    body = event.model_dump(mode="json")
-    clean = _without_nul(body)
-    return (event, body) if clean == body else (EVENT.validate_python(clean), clean)
+def _kept(events: Sequence[Event]) -> tuple[list[Event], str]:
+    """The events as they are kept, and as JSON. Postgres keeps a NUL in no text: what a library printed must not keep a
+    run from ending."""
+    text = in_json(events)
+    if _NUL not in text:  # as good as always; a text that speaks of it is looked at, too
+        return list(events), text
+    clean = [EVENT.validate_python(_without_nul(event.model_dump(mode="json"))) for event in events]
+    return clean, in_json(clean)
 
 
 def _without_nul(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -131,6 +132,16 @@ def test_json_lines_name_run_attempt_and_request(
     assert claimed["time"][:2] == "20"
     (asked,) = [line for line in lines if line["logger"] == "app.request_log"]
     assert (asked["status"], asked["run"]) == (200, run)
+
+
+def test_an_answer_says_how_long_it_took(client: TestClient) -> None:
+    begun = time.perf_counter()
+    told = client.get("/api/v1/contests").headers["Server-Timing"]
+    taken = 1000 * (time.perf_counter() - begun)
+
+    name, _, milliseconds = told.partition(";dur=")
+    assert name == "app"
+    assert 0 < float(milliseconds) <= taken + 0.05, "rounded to tenths"
 
 
 def test_an_id_that_would_forge_a_line_is_not_taken(client: TestClient) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from app.accounts.service import digest
-from app.db import _to_json, clock
+from app.db import clock, in_json
 from app.errors import Conflict, FieldError, Refused
 from app.pydantic_words import said
 from app.runs import curve_service, intake, log_service, queries
@@ -91,7 +91,7 @@ def check_body(body: bytes, _workshop: Workshop) -> bool:
         json.dumps(jsonable_encoder([asdict(field) for field in fields]), ensure_ascii=True)
         return False
     try:
-        stored = _to_json(batch.model_dump(mode="json"))
+        stored = in_json(batch.model_dump(mode="json"))
     except UnicodeEncodeError:  # main has a handler for half a character
         return False
     assert EventBatch.model_validate(from_json(stored)) == batch

@@ -65,7 +65,7 @@ def test_what_was_drawn_before_is_as_drawn_now(
 
 
 def row(number: int) -> Line:
-    shown = dict.fromkeys(Row.__dataclass_fields__, "")
+    shown = dict.fromkeys(Row._fields, "")
     return Line(Row(**{**shown, "id": number, "marks": {}}), None, None, None)
 
 
@@ -76,7 +76,7 @@ def test_the_least_lately_used_go_first() -> None:
     assert drawn.get(("en",), row(1), None) == "<tr>1"
     drawn.put(("en",), row(3), None, Markup("<tr>3"))
     assert [drawn.get(("en",), row(number), None) for number in (1, 2, 3)] == ["<tr>1", None, "<tr>3"]
-    other = replace(row(1), row=replace(row(1).row, marks={"leaking": "why"}))
+    other = replace(row(1), row=row(1).row._replace(marks={"leaking": "why"}))
     assert drawn.get(("en",), other, None) is None
     assert drawn.get(("zh",), row(1), None) is None
     assert drawn.get(("en",), row(1), "edge") is None
