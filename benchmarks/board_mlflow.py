@@ -5,8 +5,8 @@ import statistics
 import subprocess
 import time
 import venv
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,59 @@ def loss(step: int, points: int) -> float:
     return 99.0 if step == points // 3 else 2.0 - step / points + (step * 7919 % 1000) / 5000
 
 
-def measure_mlflow(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """MLflow's own server."""
+class MLflow:
+    """Its server, with as many runs as were asked for: what is timed beside ours."""
+
+    def __init__(self, http: httpx2.Client, args: argparse.Namespace) -> None:
+        self._http, self._points = http, args.mlflow_points
+        config = flat(preset("scratch").model_dump(mode="json"))
+        params = [{"key": name, "value": str(value)} for name, value in config.items()][:100]
+        experiment = self._post("experiments/create", name="board")["experiment_id"]
+        begin = time.perf_counter()
+        for number in range(args.mlflow_runs):
+            run = self._run(experiment, number)
+            metrics = [
+                {"key": split, "value": 0.8 + (number * 7919 % 1000) / 9000, "timestamp": 1, "step": 0}
+                for split in ("train", "valid", "online")
+            ]
+            self._post("runs/log-batch", run_id=run, metrics=metrics, params=params)
+        self.runs_created_per_s = round(args.mlflow_runs / (time.perf_counter() - begin), 1)
+        self._asked = {"experiment_ids": [experiment], "max_results": 100, "order_by": ["metrics.valid DESC"]}
+        self._curve = self._run(experiment, 0)
+
+    def _post(self, path: str, **body: Any) -> dict[str, Any]:
+        answer = self._http.post(f"/api/2.0/mlflow/{path}", json=body)
+        assert answer.status_code == 200, answer.text[:300]
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _run(self, experiment: str, number: int) -> str:
+        return str(self._post("runs/create", experiment_id=experiment, start_time=number)["run"]["info"]["run_id"])
+
+    def search(self) -> None:
+        """100 runs by a metric."""
+        self._post("runs/search", **self._asked)
+
+    def log(self, first: int) -> float:
+        """A batch of points; seconds."""
+        points = [
+            {"key": "loss", "value": loss(step, self._points), "timestamp": step, "step": step}
+            for step in range(first, first + BATCH)
+        ]
+        begin = time.perf_counter()
+        self._post("runs/log-batch", run_id=self._curve, metrics=points)
+        return time.perf_counter() - begin
+
+    def curve_ms(self) -> float:
+        """25,000 points of what was logged."""
+        asked = {"run_id": self._curve, "metric_key": "loss", "max_results": 25_000}
+        times = timed(lambda: self._http.get("/api/2.0/mlflow/metrics/get-history", params=asked), 5)
+        return round(statistics.median(times), 1)
+
+
+@contextmanager
+def mlflow_server(folder: Path, args: argparse.Namespace) -> Iterator[MLflow]:
+    """MLflow's own server, on SQLite."""
     folder.mkdir()
     python = args.mlflow or install_mlflow(folder)
     port = 5997
@@ -50,7 +101,7 @@ def measure_mlflow(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     try:
         http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=600)
         wait(http)
-        return mlflow_figures(http, args)
+        yield MLflow(http, args)
     finally:
         server.terminate()
         server.wait(60)
@@ -71,45 +122,3 @@ def wait(http: httpx2.Client) -> None:
                 return
         time.sleep(0.5)
     raise SystemExit("mlflow's server did not answer within 180 s")
-
-
-def mlflow_figures(http: httpx2.Client, args: argparse.Namespace) -> dict[str, Any]:
-    def post(path: str, **body: Any) -> dict[str, Any]:
-        answer = http.post(f"/api/2.0/mlflow/{path}", json=body)
-        assert answer.status_code == 200, answer.text[:300]
-        found: dict[str, Any] = answer.json()
-        return found
-
-    config = flat(preset("scratch").model_dump(mode="json"))
-    params = [{"key": name, "value": str(value)} for name, value in config.items()][:100]
-    experiment = post("experiments/create", name="board")["experiment_id"]
-    begin = time.perf_counter()
-    for number in range(args.mlflow_runs):
-        run = post("runs/create", experiment_id=experiment, start_time=number)["run"]["info"]["run_id"]
-        metrics = [
-            {"key": split, "value": 0.8 + (number * 7919 % 1000) / 9000, "timestamp": 1, "step": 0}
-            for split in ("train", "valid", "online")
-        ]
-        post("runs/log-batch", run_id=run, metrics=metrics, params=params)
-    made = args.mlflow_runs / (time.perf_counter() - begin)
-    asked = {"experiment_ids": [experiment], "max_results": 100, "order_by": ["metrics.valid DESC"]}
-    times = timed(lambda: post("runs/search", **asked), args.rounds)
-    run = post("runs/create", experiment_id=experiment, start_time=0)["run"]["info"]["run_id"]
-    spent = 0.0
-    for first in range(0, args.mlflow_points, BATCH):
-        points = [
-            {"key": "loss", "value": loss(step, args.mlflow_points), "timestamp": step, "step": step}
-            for step in range(first, first + BATCH)
-        ]
-        begin = time.perf_counter()
-        post("runs/log-batch", run_id=run, metrics=points)
-        spent += time.perf_counter() - begin
-    asked_curve = {"run_id": run, "metric_key": "loss", "max_results": 25_000}
-    curve = timed(lambda: http.get("/api/2.0/mlflow/metrics/get-history", params=asked_curve), 5)
-    return {
-        "search_p50_ms": round(statistics.median(times), 1),
-        "search_p95_ms": p95(times),
-        "runs_created_per_s": round(made, 1),
-        "points_per_s": round(args.mlflow_points / spent),
-        "curve_25000_points_ms": round(statistics.median(curve), 1),
-    }
