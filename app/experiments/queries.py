@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts import access
@@ -66,12 +66,15 @@ def tags_in(session: Session, contest_id: int) -> Sequence[str]:
     """Every tag of the contest's rows, in order."""
     # The few tags first, then for each the first of its rows that is of the contest: not every row of every tag.
     tags = select(ExperimentTag.tag).distinct().subquery()
-    of_contest = exists().where(
-        ExperimentTag.tag == tags.c.tag,
-        Experiment.id == ExperimentTag.experiment_id,
-        Experiment.contest_id == contest_id,
+    # With a limit, or Postgres reads all of them to join them at once.
+    of_contest = (
+        select(Experiment.id)
+        .join(ExperimentTag, ExperimentTag.experiment_id == Experiment.id)
+        .where(ExperimentTag.tag == tags.c.tag, Experiment.contest_id == contest_id)
+        .limit(1)
     )
-    return session.scalars(select(tags.c.tag).where(of_contest).order_by(tags.c.tag)).all()
+    query = select(tags.c.tag).where(of_contest.scalar_subquery().is_not(None))
+    return session.scalars(query.order_by(tags.c.tag)).all()
 
 
 def field_texts(session: Session, experiment_id: int, names: Sequence[str]) -> dict[str, str]:
