@@ -199,8 +199,6 @@ def _routes(app: FastAPI) -> None:
         worker_api,
         webhook_api,
     )
-    for module in programs:
-        app.include_router(module.router)
     first = (
         preference_pages,
         sign_in_pages,
@@ -221,7 +219,8 @@ def _routes(app: FastAPI) -> None:
         bringing_pages,
     )
     board = (leaderboard_pages, compare_pages, blend_pages, valid_online_pages, saved_pages, trash_pages)
-    for pages in (
+    for module in (
+        *programs,
         *first,
         run_pages,
         curve_pages,
@@ -232,7 +231,8 @@ def _routes(app: FastAPI) -> None:
         search_pages,
         webhook_pages,
     ):
-        app.include_router(pages.router, include_in_schema=False)
+        # as they are: include_router would make each of them anew, and have a request ask router after router
+        app.router.routes.extend(module.router.routes)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     app.mount("/bokeh", LastingFiles(directory=bokeh_files()), name="bokeh")
     app.mount("/swagger", StaticFiles(packages=[(fastapi_offline.__name__, "static")]), name="swagger")

@@ -14,7 +14,7 @@ from app.preferences import THEME_COOKIE, Theme
 from app.security import anyone
 from app.web import page
 
-router = APIRouter(dependencies=[Depends(anyone)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
 _YEAR = 365 * 86_400
 
 

@@ -114,10 +114,7 @@ def declared(route: APIRoute) -> str | None:
 
 def all_routes(app: FastAPI) -> Iterator[APIRoute]:
     """Every route of ours; mounted files and the list of routes itself hold nothing of anybody's."""
-    for item in app.routes:
-        for route in getattr(getattr(item, "original_router", None), "routes", [item]):
-            if isinstance(route, APIRoute):
-                yield route
+    return (route for route in app.routes if isinstance(route, APIRoute))
 
 
 def require_declared(app: FastAPI) -> None:

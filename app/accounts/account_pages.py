@@ -23,7 +23,7 @@ from app.language import gettext as _
 from app.security import Actor, needs
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(needs("self"))])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("self"))])
 Who = Annotated[Actor, Depends(needs("self"))]
 
 

@@ -20,7 +20,7 @@ from app.language import gettext as _
 from app.security import needs
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(needs("admin"))])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("admin"))])
 SHOWN = 100
 KINDS = {
     "member": N_("member"),

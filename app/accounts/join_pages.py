@@ -16,7 +16,7 @@ from app.language import gettext as _
 from app.security import Actor, anyone
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(anyone)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
 Who = Annotated[Actor, Depends(anyone)]
 
 

@@ -19,7 +19,7 @@ from app.language import gettext as _
 from app.security import Actor, needs
 from app.web import SessionDep, page, site_url
 
-router = APIRouter(dependencies=[Depends(needs("admin"))])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("admin"))])
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.web import site_url
 
 log = logging.getLogger(__name__)
-router = APIRouter(dependencies=[Depends(anyone)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
 BACK = "/sign-in/openid/back"
 
 

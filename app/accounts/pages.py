@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.web import SessionDep, SettingsDep, page
 
 log = logging.getLogger(__name__)
-router = APIRouter(dependencies=[Depends(anyone)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
 #: in the browser's cookie: what the account page's link to the OpenID provider says, and no other site knows
 CONNECT_WORD = "openid_word"
 #: proxies that the log has spoken of

@@ -31,7 +31,7 @@ from app.runs.words import Words
 from app.security import member
 from app.web import SessionDep, StorageDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 #: rows of a downloaded file at most; the page says so
 EXPORTED = 100_000
 

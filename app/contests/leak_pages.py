@@ -24,7 +24,7 @@ from app.security import member
 from app.web import SessionDep, StorageDep, page
 from ml.contract.leaks import BLIND_SPOTS, CHECKS, DRIFTS, SECONDS, VERDICTS, AuditAnswer
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 #: which augmentation the form can ask for: of a config, its group `augment`
 MADE: dict[str, tuple[str, dict[str, Any]]] = {
     "none": (N_("none"), {}),

@@ -25,7 +25,7 @@ from app.web import SessionDep, StorageDep, page
 from ml.contract.pair_file import FileKind
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 SHOWN_WORDS = 20
 SHOWN_JUDGED = 50
 

@@ -14,7 +14,7 @@ from app.experiments.note import rendered
 from app.security import member
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 
 
 @dataclass(frozen=True)

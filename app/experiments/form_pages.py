@@ -41,7 +41,7 @@ from ml.contract.experiment import ExperimentConfig, upgrade
 from ml.contract.presets import preset
 
 TEMPLATE = "experiments/form.html"
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 
 
 @router.get("/experiments/new")

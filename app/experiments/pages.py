@@ -35,7 +35,7 @@ from app.submissions.snippets import Snippets
 from app.web import SessionDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 #: words of rows that the page shows, beside those of models.py: kinds of files, units of tokens
 WORDS = (N_("test"), N_("unlabelled"), N_("ids"), N_("characters"), N_("words"))
 CHARTS = {"Content-Security-Policy": CHARTS_CSP}

@@ -23,7 +23,7 @@ from app.runs.worker_service import silent_for
 from app.security import member
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 SHOWN_EVENTS = 40
 
 

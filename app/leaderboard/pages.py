@@ -34,7 +34,7 @@ from app.significance.standing import Standing
 from app.web import SessionDep, page
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 _DRAWN = DrawnRows()
 
 

@@ -16,7 +16,7 @@ from app.leaderboard.view_api import ViewDep
 from app.security import Actor, member
 from app.web import SessionDep
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 
 
 @router.post("/contests/{slug}/views")

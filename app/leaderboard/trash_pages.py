@@ -23,7 +23,7 @@ from app.security import Actor, member
 from app.texts import in_bytes
 from app.web import SessionDep, StorageDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 SHOWN_REMOVED = 50
 
 

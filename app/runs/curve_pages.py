@@ -19,7 +19,7 @@ from app.runs.models import Run
 from app.security import member
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 SHOWN = 100
 Runs = Annotated[list[RunId], Query(min_length=1, max_length=200)]
 #: more lines than these no chart shows

@@ -14,7 +14,7 @@ from app.runs.models import Attempt, Run
 from app.security import member
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 WINDOW = 400  # lines at once
 MOST_FOUND = 500
 MOST_WRONG = 20

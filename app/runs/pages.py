@@ -22,7 +22,7 @@ from app.security import Actor, member
 from app.web import SessionDep, SettingsDep, page
 from ml.contract.hardware import WorkerMachine
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 SHOWN = 200
 Member = Annotated[Actor, Depends(member)]
 QueuePath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,60}$")]

@@ -27,7 +27,7 @@ from app.submissions.sample import Sample, sample_of
 from app.web import SessionDep, SettingsDep, StorageDep, page
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(prefix="/contests/{slug}/sealed", dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, prefix="/contests/{slug}/sealed", dependencies=[Depends(member)])
 SHOWN = 50
 _LOCAL_TIME = "%Y-%m-%dT%H:%M"
 

@@ -11,7 +11,7 @@ from app.search.everything import SHOWN, Everything, everything
 from app.security import member
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 
 
 @dataclass(frozen=True)

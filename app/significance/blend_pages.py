@@ -21,7 +21,7 @@ from app.web import SessionDep, SettingsDep, StorageDep, page
 from ml.contract.fusion_config import METHODS, MOST_MEMBERS, Method
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 HEATS = 5
 
 

@@ -15,7 +15,7 @@ from app.significance.bringing_api import SUBMITS, Member, Test, Valid
 from app.submissions import uploaded
 from app.web import SessionDep, StorageDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 
 
 @router.post("/experiments/{experiment_id}/predictions", dependencies=SUBMITS)

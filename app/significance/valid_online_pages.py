@@ -21,7 +21,7 @@ from app.significance.valid_online_chart import chart_data
 from app.web import SessionDep, StorageDep, page
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 #: rows not sent, and candidates: how many of each are shown
 Limit = Annotated[int, Query(ge=1, le=10_000, description="of candidates, and of rows that were not sent")]
 

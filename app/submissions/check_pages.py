@@ -26,7 +26,7 @@ from app.submissions.quota import Quota
 from app.web import SessionDep, StorageDep, page
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from app.submissions.format import COLUMNS, SubmissionFormat
 from app.submissions.sample import Sample, sample_of
 from app.web import SessionDep, page
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 SEPARATORS = {"tab": N_("tab"), "comma": N_("comma")}
 LINE_ENDS = {"lf": N_("line feed (Unix)"), "crlf": N_("carriage return and line feed (Windows)")}
 

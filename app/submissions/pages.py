@@ -36,7 +36,7 @@ from app.submissions.snippets import Snippets
 from app.web import SessionDep, StorageDep, page, site_url
 from ml.contract.scores import METRICS, Metric
 
-router = APIRouter(dependencies=[Depends(member)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(member)])
 Member = Annotated[Actor, Depends(member)]
 Text = Annotated[str, Form(max_length=2000)]
 SUBMITS = [Depends(needs("submit"))]

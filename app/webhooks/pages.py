@@ -18,7 +18,7 @@ from app.web import SessionDep, SettingsDep, page
 from app.webhooks import outbox, queries, service, vault
 from app.webhooks.models import Webhook, WebhookDelivery
 
-router = APIRouter(dependencies=[Depends(needs("admin"))])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(needs("admin"))])
 SHOWN = 10
 
 

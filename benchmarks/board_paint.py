@@ -1,0 +1,58 @@
+"""What a reader's browser shows, and when: for benchmarks/board_speed.py."""
+
+import shutil
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+#: milliseconds since the navigation began, in the page's own clock
+_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+_DRAWN = """
+const looking = setInterval(() => {
+  const drawn = document.querySelector("figure.chart .bk-Figure");
+  if (drawn && drawn.getBoundingClientRect().height > 100) {
+    requestAnimationFrame(() => { window.drawnAt = performance.now(); });
+    clearInterval(looking);
+  }
+}, 5);
+"""
+
+
+def painted(url: str, experiment: int, rounds: int) -> dict[str, Any]:
+    """Medians in Chromium, from the navigation on: the first paint of a table of 100 rows in a browser that keeps
+    nothing yet, and when the first chart of the experiment's page is drawn, then and with Bokeh in its cache. None
+    where there is no Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        print("no Chromium on the PATH: first paint is not measured")
+        return dict.fromkeys(("first_paint_ms", "curve_drawn_ms", "curve_drawn_again_ms"))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+        def board(page: Page) -> float:
+            page.goto(f"{url}/contests/board?sort=-valid")
+            return float(page.wait_for_function(_PAINT).json_value())
+
+        def curve(page: Page) -> float:
+            page.goto(f"{url}/experiments/{experiment}")
+            return float(page.wait_for_function("() => window.drawnAt").json_value())
+
+        first = [_fresh(browser, lambda page: [board(page)]) for _ in range(rounds)]
+        both = [_fresh(browser, lambda page: [curve(page), curve(page)]) for _ in range(rounds)]
+        browser.close()
+    return {
+        "first_paint_ms": round(statistics.median(times[0] for times in first)),
+        "curve_drawn_ms": round(statistics.median(times[0] for times in both)),
+        "curve_drawn_again_ms": round(statistics.median(times[1] for times in both)),
+    }
+
+
+def _fresh(browser: Browser, look: Callable[[Page], list[float]]) -> list[float]:
+    """In a context of its own, tall enough to have the charts in sight."""
+    context = browser.new_context(viewport={"width": 1280, "height": 4000})
+    context.add_init_script(_DRAWN)
+    found = look(context.new_page())
+    context.close()
+    return found
