@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.contests.models import Contest, ContestFile
 from app.experiments.models import Experiment, ExperimentField, ExperimentTag, Score
-from app.experiments.service import field_text
+from app.experiments.service import family, field_text
 from app.runs.models import Attempt, ExperimentRun, Run
 from ml.contract.experiment import ExperimentConfig, flat
 from ml.contract.presets import PRESETS, preset
@@ -85,6 +85,7 @@ def _experiment(
         config=config,
         marks={"leaking": "split by row"} if draw.random() < 0.1 else {},
         fingerprint=f"{number:064x}",
+        family=family(config, [file.id, None, None]),
         parent_id=number - 1 if number > 1 and draw.random() < 0.5 else None,
         train_file_id=file.id,
         made_by=draw.choice(("ann", "bo", "chen")),

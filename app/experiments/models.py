@@ -29,11 +29,12 @@ SOURCES = (N_("run"), N_("form"), N_("rest"), N_("import"), N_("sealed"), N_("cs
 class Experiment(Base):
     """A row. `config` is null for an external one, that was trained elsewhere and brought in from a table.
 
-    `marks`: what a reader of its scores must know (leaking, transductive), and why. `made_by`: the member or token
-    that asked for it. `archived_at`: since when it is out of the table, scores and all, until it is restored.
-    `note`: Markdown. `verdict`: what came of it, in one line. `audit`: the worst that leak audits of its runs' splits
-    found (clean, suspicious, leaking); empty: none yet. `shown_train` and its like: value of the latest score in the
-    contest's metric, which service.add_score keeps, for the table to be ordered, searched and summed up by.
+    `marks`: what a reader of its scores must know (leaking, transductive), and why. `family`: hash of all that was
+    asked but the seed (service.family). `made_by`: the member or token that asked for it. `archived_at`: since when it
+    is out of the table, scores and all, until it is restored. `note`: Markdown. `verdict`: what came of it, in one
+    line. `audit`: the worst that leak audits of its runs' splits found (clean, suspicious, leaking); empty: none yet.
+    `shown_train` and its like: value of the latest score in the contest's metric, which service.add_score keeps, for
+    the table to be ordered, searched and summed up by.
     """
 
     __tablename__ = "experiments"
@@ -57,6 +58,7 @@ class Experiment(Base):
     config: Mapped[dict[str, Any] | None]
     marks: Mapped[dict[str, Any]] = mapped_column(default=dict)
     fingerprint: Mapped[str | None] = mapped_column(String(64), index=True)
+    family: Mapped[str | None] = mapped_column(String(64), index=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     train_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))
     test_file_id: Mapped[int | None] = mapped_column(ForeignKey("contest_files.id"))

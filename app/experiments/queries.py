@@ -89,7 +89,7 @@ def field_texts(session: Session, experiment_id: int, names: Sequence[str]) -> d
 def same_fingerprint(session: Session, contest_id: int, fingerprint: str) -> list[int]:
     """Ids of the contest's experiments that asked for exactly the same."""
     query = select(Experiment.id).where(Experiment.contest_id == contest_id, Experiment.fingerprint == fingerprint)
-    return list(session.scalars(query.order_by(Experiment.id)))
+    return sorted(session.scalars(query))  # here: in an order, SQLite looks through all rows of the contest
 
 
 def scores_of(session: Session, experiment_ids: Sequence[int]) -> Sequence[Score]:

@@ -1,6 +1,9 @@
 """Making, editing and tagging experiments, the archive, and writing their scores."""
 
+import hashlib
+import json
 import re
+from collections.abc import Sequence
 from typing import Any, Required, TypedDict, Unpack
 
 from pydantic import ValidationError
@@ -100,12 +103,14 @@ def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Expe
             _("experiment %(id)s is of another contest", id=parent_id),
             [FieldError("parent_id", _("of another contest"), str(parent_id))],
         )
+    plain = config.model_dump(mode="json")
     return Experiment(
         contest_id=contest.id,
         name=name,
         note=checked_note(asked.get("note", "")),
         origin="pairboard",
-        config=config.model_dump(mode="json"),
+        config=plain,
+        family=family(plain, [file.id if file else None for file in (train, test, unlabelled)]),
         marks=relatives.marks(session, config),
         fingerprint=experiment_fingerprint(config, {f.kind: f.sha256 for f in (train, test, unlabelled) if f}),
         parent_id=parent_id,
@@ -115,6 +120,12 @@ def prepared(session: Session, contest: Contest, **asked: Unpack[Asked]) -> Expe
         made_by=asked.get("made_by", ""),
         created_at=clock(session),
     )
+
+
+def family(config: dict[str, Any], files: Sequence[int | None]) -> str:
+    """The same for experiments that differ by their seed alone. `files`: ids of the train, test and unlabelled file."""
+    plain = {name: part for name, part in config.items() if name not in {"seed", "name", "note"}}
+    return hashlib.sha256(json.dumps([plain, files], sort_keys=True).encode()).hexdigest()
 
 
 def add_fields(session: Session, experiment: Experiment) -> None:

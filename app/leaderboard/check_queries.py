@@ -2,13 +2,13 @@
 the same as columns, by which the table is ordered and searched.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
+from app.among import among
 from app.contests.models import Contest, ContestFile
 from app.experiments.models import Experiment, Score
 from app.runs.models import ExperimentRun, Run
@@ -50,26 +50,23 @@ def usual(session: Session, contest: Contest, newest: int) -> tuple[str | None, 
 
 def alike_but_for_the_seed(session: Session, contest: Contest, ids: Collection[int]) -> dict[int, list[float]]:
     """By experiment the valid scores of the contest's rows that asked for the same of the same files, but for the seed;
-    its own is among them. Those that take part in its run's likeness are looked at, and no others."""
-    of_rows = select(Run.likeness).join(ExperimentRun, ExperimentRun.run_id == Run.id)
-    of_rows = of_rows.where(ExperimentRun.experiment_id.in_(ids), Run.kind == "finetune")
-    columns: tuple[Any, ...] = (Experiment.id, Experiment.config, Score.value)
-    files = (Experiment.train_file_id, Experiment.test_file_id, Experiment.unlabelled_file_id)
+    its own is among them. Of those that were trained here."""
+    trained = exists().where(
+        ExperimentRun.experiment_id == Experiment.id, Run.id == ExperimentRun.run_id, Run.kind == "finetune"
+    )
+    own = select(Experiment.family).where(among(Experiment.id, ids))
     query = (
-        select(*columns, *files)
-        .join(ExperimentRun, ExperimentRun.experiment_id == Experiment.id)
-        .join(Run, Run.id == ExperimentRun.run_id)
+        select(Experiment.id, Experiment.family, Score.value)
         .join(Score, Score.experiment_id == Experiment.id)
-        .where(Experiment.contest_id == contest.id, Run.kind == "finetune", Run.likeness.in_(of_rows))
+        .where(Experiment.contest_id == contest.id, Experiment.family.in_(own), trained)
         .where(Score.split == "valid", Score.metric == contest.metric, Score.latest)
     )
-    family: dict[int, str] = {}
-    scores: dict[str, dict[int, float]] = {}
-    for number, config, value, *of in session.execute(query):
-        plain = {name: part for name, part in (config or {}).items() if name not in {"seed", "name", "note"}}
-        family[number] = json.dumps([plain, of], sort_keys=True)
-        scores.setdefault(family[number], {})[number] = value
-    return {number: list(scores[family[number]].values()) for number in ids if number in family}
+    family_of: dict[int, str | None] = {}
+    scores: dict[str | None, list[float]] = {}
+    for number, family, value in session.execute(query.order_by(Experiment.id)):
+        family_of[number] = family
+        scores.setdefault(family, []).append(value)
+    return {number: scores[family_of[number]] for number in ids if number in family_of}
 
 
 def compared_with(session: Session, contest: Contest, against: int | None) -> tuple[str | None, str | None]:

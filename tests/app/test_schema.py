@@ -1,11 +1,17 @@
 """Migrations: up, down and up again on both databases, without a difference to the models."""
 
+from pathlib import Path
+
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from app import schema
 from app.db import Database
 from app.errors import AppError
+from app.experiments import service
+from app.experiments.models import Experiment
+from ml.contract.experiment import ExperimentConfig
+from tests.factories import TINY, make_contest, make_experiment, make_file, storage_in
 
 
 def test_up_down_up(database_url: str) -> None:
@@ -109,3 +115,26 @@ def test_accounts_get_roles_and_tokens_scopes(database_url: str) -> None:
         *((1, "member", True), (2, "worker", True), (3, "member", False), (4, "member", False))
     ]
     database.dispose()
+
+
+def test_families_of_older_rows_are_those_of_new_ones(database_url: str, tmp_path: Path) -> None:
+    database = Database(database_url)
+    schema.upgrade(database.write_engine)
+    with database.writing() as session:
+        contest = make_contest(session)
+        make_file(session, storage_in(tmp_path), contest)
+        rows = [make_experiment(session, contest, str(seed), seeded(seed))[0] for seed in (1, 2)]
+        rows.append(service.create_external(session, contest, name="theirs", note=""))
+        before = [row.family for row in rows]
+    schema.downgrade(database.write_engine, "20261127_elsewhere")
+    schema.upgrade(database.write_engine)
+    with database.reading() as session:
+        assert list(session.scalars(select(Experiment.family).order_by(Experiment.id))) == before
+    assert before[0] == before[1]
+    assert before[0] is not None
+    assert before[2] is None
+    database.dispose()
+
+
+def seeded(seed: int) -> ExperimentConfig:
+    return ExperimentConfig.model_validate({**TINY, "seed": seed})
