@@ -22,9 +22,9 @@ const looking = setInterval(() => {
 
 
 def painted(url: str, experiment: int, rounds: int) -> dict[str, Any]:
-    """Medians in Chromium, from the navigation on: the first paint of a table of 100 rows in a browser that keeps
-    nothing yet, and when the first chart of the experiment's page, to which it is scrolled, is drawn, then and with Bokeh in its cache. None
-    where there is no Chromium."""
+    """Medians in Chromium, from the navigation on: the first paint of a table of 100 rows in a browser that has nothing
+    in its cache, and when the first chart of the experiment's page, to which it is scrolled, is drawn, in such a
+    browser and with Bokeh in its cache. None where there is no Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         print("no Chromium on the PATH: first paint is not measured")

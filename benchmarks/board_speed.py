@@ -169,6 +169,8 @@ def read(http: httpx2.Client, path: str, params: dict[str, Any]) -> httpx2.Respo
 def table(http: httpx2.Client, rounds: int) -> dict[str, Any]:
     """Every view, as a page and as JSON."""
     each, over_http, html = {}, {}, 0
+    for view in VIEWS:  # the first answers of a process compile templates and statements
+        get(http, f"/contests/board?{view}")
     for view in VIEWS:
         spent: list[float] = []
         times = timed(lambda view=view, spent=spent: spent.append(served(get(http, f"/contests/board?{view}"))), rounds)

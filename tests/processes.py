@@ -21,6 +21,8 @@ from app.worker_token import leave_worker_token
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 240.0
+#: each look has the web process work: as many set-ups as cores would look at themselves half of the time
+LOOK_S = 0.3
 
 
 class SetUp:
@@ -129,7 +131,7 @@ class SetUp:
                 assert process.poll() is None, f"{name} ended with {process.returncode}\n{self.logs()}"
             if found := holds():
                 return found
-            time.sleep(0.1)
+            time.sleep(LOOK_S)
         raise AssertionError(f"waited {PATIENCE_S} s for {what}\n{self.logs()}")
 
     def logs(self) -> str:
