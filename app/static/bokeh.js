@@ -44,6 +44,16 @@ export function figure(Bokeh, options) {
   return fig;
 }
 
+// The legend of a figure whose glyphs are all there, in a line over the plot.
+export function legendAbove(Bokeh, fig) {
+  const legends = fig.center.filter((item) => item instanceof Bokeh.Legend);
+  fig.center = fig.center.filter((item) => !legends.includes(item));
+  for (const legend of legends) {
+    legend.orientation = "horizontal";
+    fig.add_layout(legend, "above");
+  }
+}
+
 // When the reader or the system changes between dark and light.
 export function onTheme(draw) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -1,5 +1,5 @@
 // Draws valid against online with a line and its band for each group, from the numbers that the page carries.
-import { COLOURS, figure, library, onTheme } from "./bokeh.js";
+import { COLOURS, figure, legendAbove, library, onTheme } from "./bokeh.js";
 
 const MARKERS = ["circle", "square", "triangle", "diamond", "inverted_triangle", "star"]; // for readers who see few colours
 const section = document.querySelector("[data-valid-online]");
@@ -53,7 +53,7 @@ function scatter(Bokeh, place, only) {
   points.push(...unsent(Bokeh, fig));
   names(Bokeh, fig, shown, place.clientWidth, span(across), span(up));
   fig.add_tools(new Bokeh.HoverTool({ renderers: points, tooltips: [[said.experiment, "@name"], [said.valid, "@x{0.[00000]}"], [said.online, "@y{0.[00000]}"], ["", "@what"]] }));
-  fig.legend.location = "top_left";
+  legendAbove(Bokeh, fig); // inside it would lie over points
   place.replaceChildren();
   Bokeh.Plotting.show(fig, place);
 }
