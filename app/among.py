@@ -30,7 +30,7 @@ def among(column: Any, numbers: Collection[int]) -> ColumnElement[bool]:
     return _Among(column, bindparam(None, list(numbers), type_=_Numbers()))
 
 
-@compiles(_Among, "postgresql")
+@compiles(_Among)
 def _array(element: _Among, compiler: Any, **how: Any) -> str:
     column, numbers = element.clauses
     return f"{compiler.process(column, **how)} = ANY ({compiler.process(numbers, **how)})"
@@ -41,9 +41,3 @@ def _json(element: _Among, compiler: Any, **how: Any) -> str:
     column, numbers = element.clauses
     left, right = (compiler.process(part, **how) for part in (column, numbers))
     return f"{left} IN (SELECT value FROM json_each({right}))"  # noqa: S608 - both are text of the compiler
-
-
-@compiles(_Among)
-def _told(element: _Among, compiler: Any, **how: Any) -> str:
-    """Where no database is meant: a statement that somebody prints."""
-    return _array(element, compiler, **how)

@@ -114,7 +114,10 @@ def declared(route: APIRoute) -> str | None:
 
 def all_routes(app: FastAPI) -> Iterator[APIRoute]:
     """Every route of ours; mounted files and the list of routes itself hold nothing of anybody's."""
-    return (route for route in app.routes if isinstance(route, APIRoute))
+    for item in app.routes:  # main takes routes over as they are; those of a router that is included must declare, too
+        for route in getattr(getattr(item, "original_router", None), "routes", [item]):
+            if isinstance(route, APIRoute):
+                yield route
 
 
 def require_declared(app: FastAPI) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -94,13 +94,18 @@ def test_every_route_declares_its_scope(app: FastAPI) -> None:
     assert {method for route in reading for method in route.methods or ()} == {"GET"}, "a reader changes nothing"
 
 
-def test_the_app_does_not_start_with_a_route_that_declares_nothing() -> None:
-    app = FastAPI()
+@pytest.mark.parametrize("how", ["of the app", "taken over", "included"])
+def test_the_app_does_not_start_with_a_route_that_declares_nothing(how: str) -> None:
+    app, router = FastAPI(), APIRouter()
 
-    @app.get("/forgotten")
+    @(app if how == "of the app" else router).get("/forgotten")
     def forgotten() -> str:
         return ""
 
+    if how == "taken over":
+        app.router.routes.extend(router.routes)
+    elif how == "included":
+        app.include_router(router)
     with pytest.raises(AppError, match=r"declare no scope .*GET /forgotten"):
         security.require_declared(app)
 
