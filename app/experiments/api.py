@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.experiments import queries, service, sweep, weights
 from app.experiments.models import Experiment, Score
 from app.language import gettext as _
-from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import rows_of
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs.api import RunOut, run_out
@@ -138,7 +138,7 @@ def experiment_out(session: Session, experiment: Experiment) -> ExperimentOut:
         contest=contest.slug,
         tags=queries.tags_of(session, [experiment.id]).get(experiment.id, []),
         changes=queries.changes_from_parent(session, experiment),
-        status=ranked(session, contest, ids=[experiment.id]).rows[0].status,
+        status=rows_of(session, contest, [experiment.id])[0].status,
         scores=[score_out(score) for score in queries.scores_of(session, [experiment.id])],
         runs=[run_out(session, run) for run in run_queries.runs_of(session, experiment.id)],
         same_as=[item for item in same if item != experiment.id],

@@ -12,8 +12,7 @@ from app.db import clock
 from app.experiments import queries
 from app.experiments.models import Experiment
 from app.language import N_
-from app.leaderboard.queries import ranked
-from app.leaderboard.row_queries import Row
+from app.leaderboard.row_queries import Row, rows_of
 from app.runs import queries as run_queries
 from app.runs import service as run_service
 from app.runs import waiting
@@ -100,7 +99,7 @@ def status_of(session: Session, experiment: Experiment) -> StatusView:
     views = [_run_view(session, run, experiment.id, line) for run in runs]
     return StatusView(
         experiment=experiment,
-        row=ranked(session, contest, ids=[experiment.id]).rows[0],
+        row=rows_of(session, contest, [experiment.id])[0],
         stages=_stages(session, views),
         runs=views,
         retries=any(run.status in {"failed", "cancelled"} for run in runs),

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from app.contests import queries as contest_queries
 from app.experiments import queries as experiment_queries
@@ -13,6 +15,7 @@ from app.leaderboard.checks import checks
 from app.leaderboard.compare_api import Ids, numbers
 from app.leaderboard.exporting import page_of
 from app.leaderboard.group_queries import grouped
+from app.leaderboard.row_queries import SPLITS, Row
 from app.leaderboard.view_api import ViewDep
 from app.security import member
 from app.web import SessionDep
@@ -73,20 +76,30 @@ class LeaderboardOut(BaseModel):
     rows: list[RowOut]
 
 
-@router.get("/contests/{slug}/leaderboard")
-def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> LeaderboardOut:
+@router.get("/contests/{slug}/leaderboard", response_model=LeaderboardOut)
+def leaderboard(slug: str, session: SessionDep, view: ViewDep) -> Response:
     """The contest's rows in the contest's metric; rows without the sorted value come last."""
     contest = contest_queries.contest(session, slug)
     ranking = page_of(session, contest, view, limit=view.limit, offset=view.offset)
-    return LeaderboardOut(
-        contest=contest.slug,
-        metric=contest.metric,
-        sort=view.sort,
-        total=ranking.total,
-        everything=ranking.everything,
-        offset=view.offset,
-        rows=[RowOut.model_validate(row, from_attributes=True) for row in ranking.rows],
-    )
+    answer = {
+        "contest": contest.slug,
+        "metric": contest.metric,
+        "sort": view.sort,
+        "total": ranking.total,
+        "everything": ranking.everything,
+        "offset": view.offset,
+        "rows": [_fields(row) for row in ranking.rows],
+    }
+    return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    """As RowOut has it; making 100 of these, only to write them, took a third of the answer's time."""
+    fields = {name: getattr(row, name) for name in RowOut.model_fields}
+    for split in SPLITS:
+        if fields[split]:
+            fields[split] = fields[split]._asdict()
+    return fields
 
 
 class CheckOut(BaseModel):

@@ -14,8 +14,7 @@ from app.errors import FieldError, Refused
 from app.experiments import queries
 from app.experiments.models import Experiment
 from app.language import gettext as _
-from app.leaderboard.queries import ranked
-from app.leaderboard.row_queries import SPLITS, Row
+from app.leaderboard.row_queries import SPLITS, Row, rows_of
 from ml.contract.experiment import ExperimentConfig, flat, upgrade
 
 
@@ -46,7 +45,7 @@ def compare(session: Session, contest: Contest, ids: list[int], *, higher_is_bet
         message = _("name the experiments: ids=3,7")
         raise Refused(message, [FieldError("ids", message)])
     experiments = queries.chosen(session, contest.id, ids)
-    found = {row.id: row for row in ranked(session, contest, ids=ids, limit=len(experiments)).rows}
+    found = {row.id: row for row in rows_of(session, contest, ids)}
     rows = [found[experiment.id] for experiment in experiments]
     configs = [flat(upgrade(item.config).model_dump(mode="json")) if item.config else None for item in experiments]
     return Comparison(experiments, rows, _fields(configs), _best(rows, higher_is_better=higher_is_better))

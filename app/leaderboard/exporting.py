@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.language import gettext as _
 from app.leaderboard.checks import Check, checks
 from app.leaderboard.queries import Ranking, ranked
-from app.leaderboard.row_queries import Row, ShownScore
+from app.leaderboard.row_queries import Row, ShownScore, rows_of
 from app.leaderboard.table_text import cell_text, write_csv, write_latex, write_markdown
 from app.leaderboard.view import View
 from ml.contract.scores import METRICS
@@ -77,7 +77,7 @@ def baseline(session: Session, contest: Contest, view: View) -> Row | None:
     """The row that others are compared with. Raises NotFound when the contest has no such row."""
     if view.against is None:
         return None
-    found = ranked(session, contest, ids=[view.against]).rows
+    found = rows_of(session, contest, [view.against])
     if not found:
         raise NotFound(
             _(

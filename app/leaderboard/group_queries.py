@@ -37,7 +37,7 @@ def grouped(session: Session, contest: Contest, field: str, *, search: str = "",
     """The rows that a search finds, by the value of a field of their config; the largest group first. Rows that were
     trained elsewhere have no config, and are one group. Raises Refused for a path that leads to no field."""
     kind = field_type(f"group={field}", field)
-    query, columns = table(session, contest, terms(search), archived=archived, ids=None)
+    query, columns = table(session, contest, terms(search), archived=archived)
     of_field = and_(
         ExperimentField.contest_id == contest.id,
         ExperimentField.name == field,

@@ -57,13 +57,12 @@ def ranked(
     search: str = "",
     limit: int = PAGE_SIZE,
     offset: int = 0,
-    ids: list[int] | None = None,
     archived: bool = False,
     against: int | None = None,
 ) -> Ranking:
     """The contest's rows. `sort`: keys of SORT_KEYS divided by commas, `-` before one for descending; empty: newest
-    first. `search`: see search.terms. `archived`: those of the archive instead; with `ids` those and no others,
-    wherever they are. `against`: the row whose data and code the checks compare with; None: see checks.checks.
+    first. `search`: see search.terms. `archived`: those of the archive instead. `against`: the row whose data and code
+    the checks compare with; None: see checks.checks.
 
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
@@ -71,13 +70,13 @@ def ranked(
     here, away, trashed = _counts(session, contest)
     everything, elsewhere = (away - trashed, here) if archived else (here, away - trashed)
     keys = {part.strip().removeprefix("-") for part in (sort or "-id").split(",")}
-    query, columns = table(session, contest, asked, archived=archived, ids=ids, also=keys, against=against)
+    query, columns = table(session, contest, asked, archived=archived, also=keys, against=against)
     query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
+    # counted beside the rows: by itself, the joins of most searches would be made twice
     found = session.execute(query.add_columns(func.count().over()) if asked else query).all()
     total = everything
     if asked:
-        whole = table(session, contest, asked, archived=archived, ids=ids, against=against)[0] if not found else query
-        total = found[0][1] if found else _count(session, whole, offset)
+        total = found[0][1] if found else _count(session, query, offset)
     return Ranking(rows_of(session, contest, [row[0] for row in found]), total, everything, elsewhere, trashed)
 
 
@@ -93,7 +92,8 @@ def _counts(session: Session, contest: Contest) -> tuple[int, int, int]:
 
 def _count(session: Session, query: Select[Any], offset: int) -> int:
     """How many rows a search finds, of which none is on this page."""
-    return session.scalar(query.with_only_columns(func.count(), maintain_column_froms=True)) or 0 if offset else 0
+    whole = query.with_only_columns(func.count(), maintain_column_froms=True).order_by(None).limit(None).offset(None)
+    return session.scalar(whole) or 0 if offset else 0
 
 
 def table(
@@ -102,7 +102,6 @@ def table(
     asked: list[Term],
     *,
     archived: bool,
-    ids: list[int] | None,
     also: Collection[str] = (),
     against: int | None = None,
 ) -> tuple[Select[Any], dict[str, ColumnElement[Any]]]:
@@ -129,13 +128,12 @@ def table(
         open_runs = unfinished().subquery()
         query = query.outerjoin(open_runs, open_runs.c.experiment_id == Experiment.id)
         ended = or_(Experiment.origin == "external", exists().where(ExperimentRun.experiment_id == Experiment.id))
+        columns["unfinished"] = func.coalesce(open_runs.c.status, "")
         columns["status"] = func.coalesce(open_runs.c.status, case((ended, "finished"), else_="queued"))
     if needed & {"checks", "check", "swap"}:
         query, of_checks = check_queries.with_columns(session, contest, query, against)
         columns |= of_checks
-    if ids is not None:
-        query = query.where(Experiment.id.in_(ids))
-    elif archived:
+    if archived:
         thrown = select(Trashed.experiment_id).where(Trashed.contest_id == contest.id)
         query = query.where(Experiment.archived_at.is_not(None), Experiment.id.not_in(thrown))
     else:

@@ -106,9 +106,10 @@ _SHOWN_OF_SCORE = (
 
 
 def rows_of(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
-    """These experiments with all that is shown of them, in this order."""
-    found = session.execute(select(*_SHOWN_OF_EXPERIMENT).where(among(_EXPERIMENT.id, ids)))
-    experiments = {item.id: item for item in found.all()}
+    """Those of these experiments that are the contest's, with all that is shown of them, in this order."""
+    found = select(*_SHOWN_OF_EXPERIMENT).where(among(_EXPERIMENT.id, ids), _EXPERIMENT.contest_id == contest.id)
+    experiments = {item.id: item for item in session.execute(found).all()}
+    ids = [number for number in ids if number in experiments]
     runs_of, hours = _work_on(session, ids)
     open_runs = {number: state for number, mine in runs_of.items() if (state := _state(mine))}
     runs = _runs(session, [run_id for state in open_runs.values() for run_id in state[1:] if run_id])

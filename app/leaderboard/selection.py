@@ -15,7 +15,7 @@ from app.experiments.models import Experiment
 from app.language import N_
 from app.language import gettext as _
 from app.leaderboard import trash_queries
-from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import rows_of
 from app.runs import service as runs
 
 Action = Literal["tag", "untag", "archive", "restore", "cancel", "retry"]
@@ -52,7 +52,7 @@ def apply(session: Session, contest: Contest, ids: list[int], action: str, tag: 
     chosen = queries.chosen(session, contest.id, ids)
     if action in {"tag", "untag"}:
         tag = service.checked_tag(tag)
-    rows = ranked(session, contest, ids=[experiment.id for experiment in chosen], limit=len(chosen)).rows
+    rows = rows_of(session, contest, [experiment.id for experiment in chosen])
     act, outcome = _act(session, {row.id for row in rows if row.active}, action, tag), Outcome()
     for experiment in chosen:
         try:

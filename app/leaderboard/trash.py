@@ -21,7 +21,7 @@ from app.language import gettext as _
 from app.language import ngettext
 from app.leaderboard import trash_queries
 from app.leaderboard.models import Trashed
-from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import rows_of
 from app.leaderboard.trash_queries import Holdings
 from app.runs import retention
 from app.storage import Storage
@@ -95,7 +95,7 @@ def weigh(session: Session, contest: Contest, ids: Sequence[int], *, emptying: b
 
 def _active(session: Session, contest: Contest, ids: list[int]) -> set[int]:
     """Those that have not ended."""
-    return {row.id for row in ranked(session, contest, ids=ids, limit=max(len(ids), 1)).rows if row.active}
+    return {row.id for row in rows_of(session, contest, ids) if row.active}
 
 
 def _blocked(

@@ -11,6 +11,7 @@ from app.errors import NotFound, Refused
 from app.experiments import queries as experiment_queries
 from app.leaderboard.importing import import_table
 from app.leaderboard.queries import ranked
+from app.leaderboard.row_queries import rows_of
 from app.leaderboard.selection import apply
 from tests.factories import TINY, contest_over_http, experiment_over_http, make_contest
 
@@ -36,7 +37,7 @@ def test_tags(session: Session, contest: Contest) -> None:
     outcome = apply(session, contest, [b, c, b], "tag", "送-1")
     assert (outcome.done, outcome.left) == ([c], {b: "it is tagged 送-1 already"})
     apply(session, contest, [a], "tag", "alpha")
-    assert ranked(session, contest, ids=[a]).rows[0].tags == ("alpha", "送-1")
+    assert rows_of(session, contest, [a])[0].tags == ("alpha", "送-1")
     assert experiment_queries.tags_in(session, contest.id) == ["alpha", "送-1"]
     assert ids(session, contest, "tag:alpha") == [a]
     assert ids(session, contest, "tag!=alpha") == [b, c]
@@ -57,7 +58,7 @@ def test_the_archive(session: Session, contest: Contest) -> None:
     assert (ranking.total, ranking.everything, ranking.elsewhere) == (1, 1, 2)
     away = ranked(session, contest, archived=True)
     assert (away.total, away.everything, away.elsewhere) == (2, 2, 1)
-    assert ranked(session, contest, ids=[a]).rows[0].train is not None  # its page still shows its scores
+    assert rows_of(session, contest, [a])[0].train is not None  # its page still shows its scores
     outcome = apply(session, contest, [a, b], "restore")
     assert (outcome.done, outcome.left) == ([a], {b: "it is not in the archive"})
     assert ids(session, contest) == [a, b]

@@ -16,9 +16,10 @@ from app.db import clock
 from app.errors import Refused
 from app.experiments import service as experiments
 from app.experiments.models import Experiment, Score
+from app.leaderboard.api import LeaderboardOut
 from app.leaderboard.importing import import_table
 from app.leaderboard.queries import ranked
-from app.leaderboard.search import Term, terms
+from app.leaderboard.search import STATES, Term, terms
 from app.leaderboard.table_text import read_tables, write_latex
 from app.leaderboard.view import View
 from app.runs.models import Attempt
@@ -114,6 +115,37 @@ def test_fields_of_the_config_and_marks(session: Session, contest: Contest) -> N
         "own status:queued": ["own 0", "own 1"],
     }.items():
         assert names(session, contest, search) == found, search
+
+
+def test_search_by_state_finds_the_rows_that_show_it(session: Session, contest: Contest, tmp_path: Path) -> None:
+    make_file(session, storage_in(tmp_path), contest)
+    for number, states in enumerate(
+        ["queued", "running queued", "finished", "finished failed", "failed cancelled", "cancelled finished running"]
+    ):
+        config = ExperimentConfig.model_validate({**TINY, "seed": number})
+        _, runs = make_experiment(session, contest, states, config)
+        for run, state in zip(runs, states.split() * 2, strict=False):
+            run.status = state
+    session.flush()
+    shown = {row.name: "external" if row.origin == "external" else row.status for row in ranked(session, contest).rows}
+    assert set(shown.values()) == set(STATES)
+    for state in STATES:
+        having = {name for name, its in shown.items() if its == state}
+        assert set(names(session, contest, f"status:{state}")) == having
+        assert set(names(session, contest, f"status!={state}")) == shown.keys() - having
+        assert set(names(session, contest, f"-status:{state}")) == shown.keys() - having
+
+
+def test_json_is_what_the_reference_says(client: TestClient) -> None:
+    slug = contest_over_http(client)
+    posted = experiment_over_http(client, slug, name="半个 \u00e9 \u2028")
+    client.post(f"/api/v1/experiments/{posted['id']}/online-scores", json={"value": 0.8123, "note": "first"})
+    client.post(f"/api/v1/experiments/{posted['id']}/online-scores", json={"value": 0.7123, "note": "second"})
+    answer = client.get(f"/api/v1/contests/{slug}/leaderboard")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.text == LeaderboardOut.model_validate_json(answer.text).model_dump_json()
+    (row,) = answer.json()["rows"]
+    assert (row["online"]["value"], row["online"]["best"], row["online"]["count"]) == (0.7123, 0.8123, 2)
 
 
 @pytest.mark.parametrize(
