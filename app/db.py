@@ -103,6 +103,14 @@ class Database:
         with self._write.begin() as session:
             yield session
 
+    def analyze(self) -> None:
+        """Have SQLite look at samples of its indexes, for without it takes any one that fits: of a row's contest, which
+        are all rows, or of its fingerprint. Postgres does so by itself."""
+        if self.write_engine.dialect.name == "sqlite":
+            with self.write_engine.begin() as connection:
+                connection.exec_driver_sql("PRAGMA analysis_limit=400")
+                connection.exec_driver_sql("ANALYZE")
+
     def dispose(self) -> None:
         """Close every connection."""
         self.read_engine.dispose()

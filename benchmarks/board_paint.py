@@ -7,6 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+#: Chromium's own windows load for a while when one is opened, and would take both cores from the page
+REST_MS = 1500
 #: milliseconds since the navigation began, in the page's own clock
 _PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 _DRAWN = """
@@ -54,6 +56,8 @@ def _fresh(browser: Browser, look: Callable[[Page], list[float]]) -> list[float]
     """In a context of its own, that has nothing in its cache."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(_DRAWN)
-    found = look(context.new_page())
+    page = context.new_page()
+    page.wait_for_timeout(REST_MS)
+    found = look(page)
     context.close()
     return found

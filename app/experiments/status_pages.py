@@ -122,14 +122,14 @@ def _run_view(session: Session, run: Run, experiment_id: int, line: Line | None)
     attempts = run_queries.attempts_of(session, run.id)
     ids = [attempt.id for attempt in attempts]
     events = run_queries.events_of(session, ids, limit=SHOWN_EVENTS)
-    kept = run_queries.event_count(session, ids)
+    thinned = sum(attempt.thinned_events for attempt in attempts)
     return RunView(
         run=run,
         attempts=attempts,
         artifacts=run_queries.artifacts_of(session, run),
         events=list(reversed(events)),
-        hidden_events=kept - len(events),
-        thinned_events=sum(attempt.stored_events for attempt in attempts) - kept,
+        hidden_events=sum(attempt.stored_events for attempt in attempts) - thinned - len(events),
+        thinned_events=thinned,
         shared_with=[item for item in run_queries.experiment_ids_of(session, run.id) if item != experiment_id],
         waiting=line.of(run.id) if line is not None else None,
         silent=silent_for(attempts[-1] if attempts else None, clock(session)),

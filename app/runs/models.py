@@ -112,6 +112,7 @@ class Attempt(Base):
     """A worker's try at a run: its own token, its lease, how many of its events are stored, and how it ended.
 
     The points of the first `drawn_events` events lie in curve pieces; those of later ones are read from the events.
+    `thinned_events` of the stored ones are gone again (retention.thin).
     """
 
     __tablename__ = "attempts"
@@ -131,6 +132,7 @@ class Attempt(Base):
     lease_until: Mapped[datetime]
     stored_events: Mapped[int] = mapped_column(default=0)
     drawn_events: Mapped[int] = mapped_column(default=0)
+    thinned_events: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[str] = mapped_column(String(20), default="")
     reason: Mapped[str] = mapped_column(Text, default="")
     ended_at: Mapped[datetime | None]

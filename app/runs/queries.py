@@ -171,11 +171,6 @@ def events_of(
     return list(reversed(newest))
 
 
-def event_count(session: Session, attempt_ids: Sequence[int]) -> int:
-    """How many events these attempts sent."""
-    return session.scalar(select(func.count()).select_from(RunEvent).where(RunEvent.attempt_id.in_(attempt_ids))) or 0
-
-
 def artifacts_of(session: Session, run: Run) -> Sequence[Artifact]:
     """The files of the run's latest attempt, by name; checkpoints are not among them."""
     query = select(Artifact).join(Attempt, Attempt.id == Artifact.attempt_id)

@@ -48,12 +48,13 @@ def numbers_and_sizes(session: Session, crowd: Crowd) -> list[tuple[int, int]]:
 
 
 def delete_events(session: Session, attempt_id: int, numbers: Sequence[int]) -> int:
-    """Delete events of an attempt; how many there were."""
+    """Delete events of an attempt, and have it remember how many these were, which is returned."""
     deleted = 0
     for start in range(0, len(numbers), SOME):
         some = numbers[start : start + SOME]
         query = delete(RunEvent).where(RunEvent.attempt_id == attempt_id, RunEvent.number.in_(some))
         deleted += len(session.scalars(query.returning(RunEvent.number)).all())
+    session.get_one(Attempt, attempt_id, with_for_update=True).thinned_events += deleted
     return deleted
 
 

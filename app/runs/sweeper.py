@@ -32,6 +32,7 @@ class Sweeper:
     def __init__(self, settings: Settings, database: Database, doorbell: Doorbell, storage: Storage) -> None:
         self._settings, self._database, self._doorbell, self._storage = settings, database, doorbell, storage
         self._tidied_at = self._retired_at = time.monotonic()
+        self._analyzed_at: float | None = None
         self._loose: set[str] = set()  # files whose rows are gone, and which could not be removed yet
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -57,6 +58,9 @@ class Sweeper:
                 if time.monotonic() - self._retired_at > RETIRE_EVERY_S:
                     self._retired_at = time.monotonic()
                     self.retire()
+                if self._analyzed_at is None or time.monotonic() - self._analyzed_at > RETIRE_EVERY_S:
+                    self._analyzed_at = time.monotonic()
+                    self._database.analyze()
             except SQLAlchemyError:
                 log.exception("the sweep failed; the next one tries again")
             except OSError:

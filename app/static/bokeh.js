@@ -2,7 +2,7 @@
 let loading = null;
 
 export function library(sources) {
-  loading ??= sources.split(" ").reduce((before, source) => before.then(() => loaded(source)), Promise.resolve());
+  loading ??= Promise.all(sources.split(" ").map(loaded));
   return loading.then(() => window.Bokeh);
 }
 
@@ -10,6 +10,7 @@ function loaded(source) {
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = source;
+    script.async = false; // fetched side by side, but run in the order asked for
     script.onload = resolve;
     script.onerror = () => reject(new Error(`${source} did not load`));
     document.head.append(script);

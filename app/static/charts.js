@@ -11,11 +11,13 @@ const section = document.querySelector("[data-charts]");
 const controls = section?.querySelector("[data-chart-controls]");
 const drawn = [];
 let cursor = "";
+let turns = Promise.resolve(); // of drawing
 
 if (section) begin();
 
 function begin() {
   controls.hidden = false;
+  library(section.dataset.bokeh).catch(() => {}); // sent for at once; a chart that then can't be drawn says why
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.addEventListener("change", () => drawn.forEach((chart) => chart.draw()));
   onTheme(() => drawn.forEach((chart) => chart.draw()));
@@ -35,11 +37,39 @@ function asked() {
   return { x: controls.elements.x.value, smoothing: Number(controls.elements.smoothing.value), log: controls.elements.log.checked };
 }
 
+// One chart a frame: the first is seen while the others are still being drawn.
+function inTurn() {
+  turns = turns.then(() => new Promise((done) => {
+    if (document.hidden) done(); // no frames come
+    else requestAnimationFrame(() => setTimeout(done));
+  }));
+  return turns;
+}
+
 async function json(address) {
   const answer = await fetch(address, { headers: { Accept: "application/json" } });
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.error.message);
   return body;
+}
+
+// What several charts ask at once of the same runs is one question; the answer, with the curves of `series` alone.
+const questions = new Map();
+async function curves(query, series) {
+  const key = query.toString();
+  if (!questions.has(key)) {
+    const names = new Set();
+    const answer = Promise.resolve().then(() => {
+      questions.delete(key);
+      names.forEach((name) => query.append("series", name));
+      return json(`${document.documentElement.dataset.root}/api/v1/curves?${query}`);
+    });
+    questions.set(key, { names, answer });
+  }
+  const question = questions.get(key);
+  question.names.add(series);
+  const answer = await question.answer;
+  return { ...answer, curves: answer.curves.filter((curve) => curve.series === series) };
 }
 
 class Chart {
@@ -53,21 +83,22 @@ class Chart {
     this.turn = 0; // answers of an older question are dropped
   }
 
-  address(points) {
-    const query = new URLSearchParams({ series: this.figure.dataset.series, x: asked().x, points });
+  ask() {
+    const query = new URLSearchParams({ x: asked().x, points: POINTS });
     this.runs.forEach((run) => query.append("run", run));
     if (this.window) {
       query.set("from", this.window[0]);
       query.set("to", this.window[1]);
     }
-    return `${document.documentElement.dataset.root}/api/v1/curves?${query}`;
+    return curves(query, this.figure.dataset.series);
   }
 
   async draw() {
     const turn = ++this.turn;
     this.window = null;
     try {
-      const [answer] = await Promise.all([json(this.address(POINTS)), library(section.dataset.bokeh)]);
+      const [answer] = await Promise.all([this.ask(), library(section.dataset.bokeh)]);
+      await inTurn();
       if (turn !== this.turn) return;
       this.curves = new Map(answer.curves.map((curve) => [curve.run, curve]));
       this.show();
@@ -151,7 +182,7 @@ class Chart {
     if (whole && !this.window) return;
     const turn = ++this.turn;
     this.window = whole ? null : [start, end];
-    const answer = await json(this.address(POINTS)).catch((error) => this.say(error.message));
+    const answer = await this.ask().catch((error) => this.say(error.message));
     if (!answer || turn !== this.turn) return;
     this.curves = new Map(answer.curves.map((curve) => [curve.run, curve]));
     this.put();

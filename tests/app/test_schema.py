@@ -1,15 +1,18 @@
 """Migrations: up, down and up again on both databases, without a difference to the models."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 
 from app import schema
-from app.db import Database
+from app.db import Database, clock
 from app.errors import AppError
 from app.experiments import service
 from app.experiments.models import Experiment
+from app.runs import service as run_service
+from app.runs.models import Attempt, RunEvent
 from ml.contract.experiment import ExperimentConfig
 from tests.factories import TINY, make_contest, make_experiment, make_file, storage_in
 
@@ -133,6 +136,43 @@ def test_families_of_older_rows_are_those_of_new_ones(database_url: str, tmp_pat
     assert before[0] == before[1]
     assert before[0] is not None
     assert before[2] is None
+    database.dispose()
+
+
+def test_events_that_were_thinned_out_before_are_counted(database_url: str, tmp_path: Path) -> None:
+    database = Database(database_url)
+    schema.upgrade(database.write_engine)
+    with database.writing() as session:
+        contest = make_contest(session)
+        make_file(session, storage_in(tmp_path), contest)
+        _, (run, *_) = make_experiment(session, contest)
+        run_service.claim(session, run.id, worker="w", boot_id="boot", lease=timedelta(hours=1))
+        attempt = session.scalars(select(Attempt)).one()
+        attempt.stored_events = 5
+        for number in (1, 5):
+            session.add(RunEvent(attempt_id=attempt.id, number=number, type="log", body={}, received_at=clock(session)))
+    schema.downgrade(database.write_engine, "20261128_family")
+    schema.upgrade(database.write_engine)
+    with database.reading() as session:
+        assert session.scalar(select(Attempt.thinned_events)) == 3
+    database.dispose()
+
+
+def test_sqlite_knows_which_index_tells_rows_apart(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'pairboard.db'}")
+    schema.upgrade(database.write_engine)
+    with database.writing() as session:
+        contest = make_contest(session)
+        make_file(session, storage_in(tmp_path), contest)
+        for seed in range(20):
+            make_experiment(session, contest, str(seed), seeded(seed))
+    database.analyze()
+    database.dispose()  # what is open has read the schema before
+    with database.reading() as session:
+        plan = session.execute(
+            text("EXPLAIN QUERY PLAN SELECT id FROM experiments WHERE contest_id=1 AND fingerprint='a'")
+        )
+        assert "ix_experiments_fingerprint" in str(plan.all())
     database.dispose()
 
 

@@ -86,8 +86,11 @@ def drawn(page: Page) -> None:
 
 
 def test_a_chart_is_drawn_and_zoomed(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/v1/curves?" in request.url else None)
     page.goto("/experiments/1")
     drawn(page)
+    assert "series=loss&series=" in asked[0], "what charts ask of the same runs is one question"
     count, first, last = page.evaluate(POINTS)
     assert (first, last) == (1, 3000)
     assert 300 < count < 900, "made fewer"
