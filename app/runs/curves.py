@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 SERIES = {
     "loss": (N_("loss"), ""),
     "learning_rate": (N_("learning rate"), ""),
-    "samples_per_second": (N_("samples/s"), "samples/s"),
-    "tokens_per_second": (N_("tokens/s"), "tokens/s"),
+    "samples_per_second": (N_("samples/s"), ""),
+    "tokens_per_second": (N_("tokens/s"), ""),
     "peak_memory_bytes": (N_("peak memory"), "bytes"),
     "valid_roc_auc": (N_("valid AUC"), ""),
     "valid_accuracy": (N_("valid accuracy"), ""),

@@ -45,12 +45,25 @@ export function figure(Bokeh, options) {
   return fig;
 }
 
-// The legend of a figure whose glyphs are all there, in a line over the plot.
-export function legendAbove(Bokeh, fig) {
+const LEGEND_ROW = 24; // pixels, as Bokeh sets them
+const LEGEND_LINE = 50; // of a name: its sample of the line, and what is around
+
+// How names stand over a plot of so many pixels: columns, and the height that their rows take.
+export function legendSize(names, width) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = "13px sans-serif";
+  const widest = Math.max(...names.map((name) => pen.measureText(name).width)) + LEGEND_LINE;
+  const columns = Math.max(1, Math.min(names.length, Math.floor(width / widest)));
+  return { columns, height: LEGEND_ROW * Math.ceil(names.length / columns) + 34 };
+}
+
+// The legend of a figure whose glyphs are all there, over the plot: inside it would cover points.
+export function legendAbove(Bokeh, fig, columns = "auto") {
   const legends = fig.center.filter((item) => item instanceof Bokeh.Legend);
   fig.center = fig.center.filter((item) => !legends.includes(item));
   for (const legend of legends) {
     legend.orientation = "horizontal";
+    legend.ncols = columns;
     fig.add_layout(legend, "above");
   }
 }

@@ -1,9 +1,10 @@
 // Draws the figures of runs/_charts.html with Bokeh, which comes from its Python package: a window of each curve at a
 // time, fetched anew when the reader zooms, and only new points while a run works. The numbers are there without it.
-import { COLOURS, figure, library, onTheme } from "./bokeh.js";
+import { COLOURS, figure, legendAbove, legendSize, library, onTheme } from "./bokeh.js";
 import { onStream, streaming } from "./stream.js";
 
 const POINTS = 800;
+const HEIGHT = 230; // as .plot has it
 const PAUSE_MS = 2000;
 const DASHES = ["solid", "dashed", "dotted", "dotdash"]; // more runs than colours, and readers who see few
 
@@ -80,6 +81,8 @@ class Chart {
     this.runs = figure.dataset.runs.split(" ").map(Number);
     this.labels = JSON.parse(figure.dataset.labels);
     this.window = null; // of the x axis; null: all
+    this.legend = this.runs.length > 1 ? legendSize(this.labels, this.plot.clientWidth - 60) : null;
+    if (this.legend) this.plot.style.minHeight = `${HEIGHT + this.legend.height}px`; // nothing jumps when it comes
     this.turn = 0; // answers of an older question are dropped
   }
 
@@ -123,7 +126,7 @@ class Chart {
     }
     const { log, smoothing } = asked();
     const { Plotting, ColumnDataSource, HoverTool } = window.Bokeh;
-    const fig = figure(window.Bokeh, { height: 230, tools: "pan,xbox_zoom,xwheel_zoom,reset,save", y_axis_type: log ? "log" : "linear" });
+    const fig = figure(window.Bokeh, { height: HEIGHT + (this.legend?.height ?? 0), tools: "pan,xbox_zoom,xwheel_zoom,reset,save", y_axis_type: log ? "log" : "linear" });
     this.sources = new Map();
     this.smooth = new Map();
     this.runs.forEach((run, index) => {
@@ -141,7 +144,10 @@ class Chart {
         fig.line({ field: "x" }, { field: "y" }, { source: averaged, ...look, ...legend });
       }
     });
-    if (fig.legend) fig.legend.click_policy = "hide"; // a click on a name hides its line
+    if (this.legend) {
+      fig.legend.click_policy = "hide"; // a click on a name hides its line
+      legendAbove(window.Bokeh, fig, this.legend.columns);
+    }
     fig.add_tools(new HoverTool({ mode: "vline", tooltips: [[controls.elements.x.selectedOptions[0].textContent, "@x{0,0.[000]}"], [this.figure.dataset.title, "@y{0.[000000]}"]] }));
     this.fig = fig;
     this.plot.replaceChildren();
