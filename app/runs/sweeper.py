@@ -1,5 +1,5 @@
-"""A thread of the web process: rings again for queued runs, takes back runs whose lease has ended, and removes
-what has served its time (retention.py).
+"""A thread of the web process: rings again for queued runs, takes back runs whose lease has ended, removes
+what has served its time (retention.py), and has SQLite look at its indexes now and then.
 
 The broker may lose any message; the rows can't. Several web processes may sweep at once: each change is fenced.
 """
