@@ -144,6 +144,12 @@ def test_experiments_beside_each_other(page: Page) -> None:
     page.get_by_label("across").select_option("hours")
     expect(page.locator("[data-scatter] .bk-Figure")).to_be_visible(timeout=20_000)
     drawn(page)
+    names = """() => {
+      const { fig } = document.querySelector("figure.chart").chart;
+      const legends = (place) => fig[place].filter((item) => item instanceof window.Bokeh.Legend).length;
+      return [legends("above"), legends("center")];
+    }"""
+    assert page.evaluate(names) == [1, 0], "names stand over the plot, not on its lines"
     fits(page, "compare")
     page.get_by_role("link", name="All fields").click()
     expect(page.locator(".compare tbody")).to_contain_text("data.max_length")
