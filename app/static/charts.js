@@ -1,6 +1,7 @@
 // Draws the figures of runs/_charts.html with Bokeh, which comes from its Python package: a window of each curve at a
 // time, fetched anew when the reader zooms, and only new points while a run works. The numbers are there without it.
 import { COLOURS, figure, legendAbove, legendSize, library, onTheme } from "./bokeh.js";
+import { sketch } from "./sketch.js";
 import { onStream, streaming } from "./stream.js";
 
 const POINTS = 800;
@@ -100,10 +101,14 @@ class Chart {
     const turn = ++this.turn;
     this.window = null;
     try {
-      const [answer] = await Promise.all([this.ask(), library(section.dataset.bokeh)]);
-      await inTurn();
+      const coming = library(section.dataset.bokeh);
+      const answer = await this.ask();
       if (turn !== this.turn) return;
       this.curves = new Map(answer.curves.map((curve) => [curve.run, curve]));
+      if (!window.Bokeh?.Plotting) this.sketch();
+      await coming;
+      await inTurn();
+      if (turn !== this.turn) return;
       this.show();
       if (answer.active) follow(answer.cursor);
     } catch (error) {
@@ -117,6 +122,15 @@ class Chart {
     line.textContent = text;
     this.plot.replaceChildren(line);
     this.sources = null;
+  }
+
+  // Until Bokeh is there.
+  sketch() {
+    const known = this.runs.filter((run) => this.curves.has(run));
+    if (known.length === 0 || asked().log) return;
+    const lines = known.map((run) => ({ ...this.curves.get(run), color: COLOURS[this.runs.indexOf(run) % COLOURS.length] }));
+    this.plot.replaceChildren(sketch(lines, this.plot.clientWidth, HEIGHT + (this.legend?.height ?? 0), short));
+    this.plot.setAttribute("aria-label", this.spoken());
   }
 
   show() {

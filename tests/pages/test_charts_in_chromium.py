@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.db import Database, clock
 from app.runs import intake, queries, service
@@ -110,6 +110,25 @@ def test_a_chart_is_drawn_and_zoomed(page: Page) -> None:
     page.get_by_role("link", name="numbers").first.click()
     expect(page.locator("main")).to_contain_text("of 3,000 points: the lowest and the highest of each stretch")
     fits(page, "numbers")
+
+
+def test_a_curve_is_seen_before_the_library_has_come(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/bokeh.min.js*", lambda route: held.append(route))
+    page.goto("/experiments/1", wait_until="domcontentloaded")
+    page.locator("figure.chart").first.scroll_into_view_if_needed()
+    first = page.locator("figure.chart").first
+    expect(first.locator("polyline")).to_have_count(1, timeout=20_000)
+    points = first.locator("polyline").get_attribute("points").split()
+    assert 300 < len(points) < 900
+    heights = [float(point.split(",")[1]) for point in points]
+    assert heights == sorted(heights), "the loss falls"
+    expect(first.locator("svg")).to_contain_text("0.07135")
+    expect(first.locator(".plot")).to_have_attribute("aria-label", "loss, from 1.998 to 0.07135 in 3000 points")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    held[0].continue_()
+    drawn(page)
+    expect(first.locator("polyline")).to_have_count(0)
 
 
 def test_a_chart_grows_while_its_run_works(page: Page, house: House) -> None:
