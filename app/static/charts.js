@@ -105,7 +105,7 @@ class Chart {
       const answer = await this.ask();
       if (turn !== this.turn) return;
       this.curves = new Map(answer.curves.map((curve) => [curve.run, curve]));
-      if (!window.Bokeh?.Plotting) this.sketch();
+      if (!this.fig) this.sketch();
       await coming;
       await inTurn();
       if (turn !== this.turn) return;
@@ -124,7 +124,7 @@ class Chart {
     this.sources = null;
   }
 
-  // Until Bokeh is there.
+  // Until Bokeh has come and drawn it.
   sketch() {
     const known = this.runs.filter((run) => this.curves.has(run));
     if (known.length === 0 || asked().log) return;
