@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import metrics
 from app.answers import of_bytes
-from app.db import Database, clock
+from app.db import Database
 from app.errors import Away
 from app.language import gettext as _
 from app.queue import Doorbell
@@ -45,7 +45,7 @@ def health(request: Request, response: Response) -> Health:
     workers = queued = 0
     try:
         with database.reading() as session:
-            workers = len(queries.workers_seen(session, clock(session) - WORKER_AWAY))
+            workers = len(queries.workers_seen(session, WORKER_AWAY))
             queued = queue_queries.queued_count(session)
         state = "ok"
     except SQLAlchemyError as error:

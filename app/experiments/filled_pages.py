@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from app import forms
 from app.contests import queries as contest_queries
 from app.contests.models import Contest, ContestFile
-from app.db import clock
 from app.errors import FieldError, Refused
 from app.experiments import config_json, queries
 from app.experiments.models import Experiment
@@ -227,7 +226,7 @@ def component_safe(config: ExperimentConfig) -> ExperimentConfig:
 
 def _queues(session: Session, chosen: str) -> list[str]:
     """The queues that workers listen on now, and the chosen one."""
-    seen = run_queries.workers_seen(session, clock(session) - WORKER_AWAY)
+    seen = run_queries.workers_seen(session, WORKER_AWAY)
     return sorted({chosen, *(name for worker in seen for name in worker.queues)} - {""})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import CTE, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts import access
@@ -62,19 +62,28 @@ def tags_of(session: Session, experiment_ids: Sequence[int]) -> dict[int, list[s
     return tags
 
 
+def _every_tag() -> CTE:
+    """The tags of all rows, from one to the next by the index: they are few beside the rows that have them."""
+    first = select(func.min(ExperimentTag.tag).label("tag")).cte("tags", recursive=True)
+    following = select(func.min(ExperimentTag.tag)).where(ExperimentTag.tag > first.c.tag).scalar_subquery()
+    return first.union_all(select(following).where(first.c.tag.is_not(None)))
+
+
+#: a column `tag`, of every contest
+TAGS = _every_tag()
+
+
 def tags_in(session: Session, contest_id: int) -> Sequence[str]:
     """Every tag of the contest's rows, in order."""
-    # The few tags first, then for each the first of its rows that is of the contest: not every row of every tag.
-    tags = select(ExperimentTag.tag).distinct().subquery()
     # With a limit, or Postgres reads all of them to join them at once.
     of_contest = (
         select(Experiment.id)
         .join(ExperimentTag, ExperimentTag.experiment_id == Experiment.id)
-        .where(ExperimentTag.tag == tags.c.tag, Experiment.contest_id == contest_id)
+        .where(ExperimentTag.tag == TAGS.c.tag, Experiment.contest_id == contest_id)
         .limit(1)
     )
-    query = select(tags.c.tag).where(of_contest.scalar_subquery().is_not(None))
-    return session.scalars(query.order_by(tags.c.tag)).all()
+    query = select(TAGS.c.tag).where(of_contest.scalar_subquery().is_not(None))
+    return session.scalars(query.order_by(TAGS.c.tag)).all()
 
 
 def field_texts(session: Session, experiment_id: int, names: Sequence[str]) -> dict[str, str]:

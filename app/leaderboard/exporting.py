@@ -141,9 +141,11 @@ def _cell(score: ShownScore | None, base: ShownScore | None) -> Cell | None:
     return Cell(shown, remark, repr(score.value), score.count, text, interval, parts, change, score.board, best)
 
 
-def page_of(session: Session, contest: Contest, view: View, *, limit: int, offset: int) -> Ranking:
-    """Some rows of what the view shows."""
-    asked: dict[str, Any] = {"sort": view.sort, "search": view.search, "archived": view.archived}
+def page_of(
+    session: Session, contest: Contest, view: View, *, limit: int, offset: int, total: int | None = None
+) -> Ranking:
+    """Some rows of what the view shows. `total`: how many these are in all, where it is known."""
+    asked: dict[str, Any] = {"sort": view.sort, "search": view.search, "archived": view.archived, "total": total}
     return ranked(session, contest, **asked, limit=limit, offset=offset, against=view.against)
 
 

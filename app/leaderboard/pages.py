@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from app.contests import queries as contest_queries
 from app.contests.models import Contest
-from app.db import clock
 from app.errors import AppError, Refused
 from app.experiments import queries as experiment_queries
 from app.language import gettext as _
@@ -146,7 +145,10 @@ def _context(
 ) -> LeaderboardPage:
     """`whole`: what stands around the rows, too."""
     contest = contest_queries.contest(session, slug)
-    ranking = exporting.page_of(session, contest, view, limit=view.limit, offset=view.offset)
+    summed = bool(view.group) and whole
+    groups = grouped(session, contest, view.group, search=view.search, archived=view.archived) if summed else []
+    total = sum(group.rows for group in groups) if summed else None
+    ranking = exporting.page_of(session, contest, view, limit=view.limit, offset=view.offset, total=total)
     against = exporting.baseline(session, contest, view)
     return LeaderboardPage(
         contest=contest,
@@ -163,12 +165,10 @@ def _context(
         more=MORE,
         sorted_as=SORTED_AS,
         sort_keys=SORT_KEYS,
-        workers=len(run_queries.workers_seen(session, clock(session) - WORKER_AWAY)),
+        workers=len(run_queries.workers_seen(session, WORKER_AWAY)),
         tags=experiment_queries.tags_in(session, contest.id) if whole else (),
         told=told,
-        groups=grouped(session, contest, view.group, search=view.search, archived=view.archived)
-        if view.group and whole
-        else [],
+        groups=groups,
         fields=FIELDS,
         views=_named(session, contest, view) if whole else (),
         problem=problem,

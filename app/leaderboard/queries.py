@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, case, exists, extract, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
+from app.db import lasted
 from app.errors import FieldError, Refused
 from app.experiments.models import Experiment
 from app.language import gettext as _
@@ -59,10 +60,11 @@ def ranked(
     offset: int = 0,
     archived: bool = False,
     against: int | None = None,
+    total: int | None = None,
 ) -> Ranking:
     """The contest's rows. `sort`: keys of SORT_KEYS divided by commas, `-` before one for descending; empty: newest
     first. `search`: see search.terms. `archived`: those of the archive instead. `against`: the row whose data and code
-    the checks compare with; None: see checks.checks.
+    the checks compare with; None: see checks.checks. `total`: how many rows the search finds, if that is known.
 
     Rows without the value always come last. Raises Refused for an unknown key or term.
     """
@@ -73,11 +75,17 @@ def ranked(
     query, columns = table(session, contest, asked, archived=archived, also=keys, against=against)
     query = query.order_by(*_order(sort, columns)).limit(limit).offset(offset)
     # counted beside the rows: by itself, the joins of most searches would be made twice
-    found = session.execute(query.add_columns(func.count().over()) if asked else query).all()
-    total = everything
-    if asked:
+    counting = bool(asked) and total is None
+    found = session.execute(query.add_columns(func.count().over()) if counting else query).all()
+    if counting:
         total = found[0][1] if found else _count(session, query, offset)
-    return Ranking(rows_of(session, contest, [row[0] for row in found]), total, everything, elsewhere, trashed)
+    return Ranking(
+        rows_of(session, contest, [row[0] for row in found]),
+        everything if total is None else total,
+        everything,
+        elsewhere,
+        trashed,
+    )
 
 
 def _counts(session: Session, contest: Contest) -> tuple[int, int, int]:
@@ -125,11 +133,9 @@ def table(
         query = query.outerjoin(spent, spent.c.experiment_id == Experiment.id)
         columns["hours"] = spent.c.seconds
     if "status" in needed:
-        open_runs = unfinished().subquery()
+        open_runs, state = unfinished()
         query = query.outerjoin(open_runs, open_runs.c.experiment_id == Experiment.id)
-        ended = or_(Experiment.origin == "external", exists().where(ExperimentRun.experiment_id == Experiment.id))
-        columns["unfinished"] = func.coalesce(open_runs.c.status, "")
-        columns["status"] = func.coalesce(open_runs.c.status, case((ended, "finished"), else_="queued"))
+        columns["status"] = func.coalesce(state, "finished")
     if needed & {"checks", "check", "swap"}:
         query, of_checks = check_queries.with_columns(session, contest, query, against)
         columns |= of_checks
@@ -175,8 +181,8 @@ def _always_there(column: ColumnElement[Any]) -> bool:
 
 
 def _seconds() -> Select[Any]:
-    """By experiment, about: of workers over all attempts that ended, for the order alone."""
-    lasted = extract("epoch", Attempt.ended_at) - extract("epoch", Attempt.claimed_at)
-    columns: list[Any] = [ExperimentRun.experiment_id, func.sum(lasted).label("seconds")]
+    """By experiment: of workers over all attempts that ended."""
+    seconds = func.sum(lasted(Attempt.claimed_at, Attempt.ended_at))
+    columns: list[Any] = [ExperimentRun.experiment_id, seconds.label("seconds")]
     query = select(*columns).join(Attempt, Attempt.run_id == ExperimentRun.run_id)
     return query.group_by(ExperimentRun.experiment_id)

@@ -1,17 +1,17 @@
 """Rows of the comparison table with all that is shown of them. Called by queries, which chooses and orders them."""
 
 import statistics
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy import ColumnElement, Subquery, case, func, select
 from sqlalchemy.orm import Session
 
 from app.among import among
 from app.contests.models import Contest
-from app.db import clock
-from app.experiments import queries as experiment_queries
-from app.experiments.models import Experiment, Score
+from app.db import lasted, moment
+from app.experiments.models import Experiment, ExperimentTag, Score
 from app.runs.models import Attempt, ExperimentRun, Run
 from ml.contract.scores import METRICS
 
@@ -88,6 +88,10 @@ _SHOWN_OF_EXPERIMENT = (
     _EXPERIMENT.archived_at,
     _EXPERIMENT.verdict,
     _EXPERIMENT.audit,
+    select(func.aggregate_strings(ExperimentTag.tag, " "))
+    .where(ExperimentTag.experiment_id == _EXPERIMENT.id)
+    .scalar_subquery()
+    .label("tags"),
 )
 _SHOWN_OF_SCORE = (
     _SCORE.experiment_id,
@@ -110,14 +114,10 @@ def rows_of(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     found = select(*_SHOWN_OF_EXPERIMENT).where(among(_EXPERIMENT.id, ids), _EXPERIMENT.contest_id == contest.id)
     experiments = {item.id: item for item in session.execute(found).all()}
     ids = [number for number in ids if number in experiments]
-    runs_of, hours = _work_on(session, ids)
-    open_runs = {number: state for number, mine in runs_of.items() if (state := _state(mine))}
-    runs = _runs(session, [run_id for state in open_runs.values() for run_id in state[1:] if run_id])
+    hours, unfinished = _work_on(session, ids)
+    open_runs = _open_runs(session, unfinished) if unfinished else {}
     scores = _scores(session, contest, ids)
-    tags = experiment_queries.tags_of(session, ids)
-    return [
-        _row(experiments[number], number in runs_of, open_runs.get(number), runs, scores, hours, tags) for number in ids
-    ]
+    return [_row(experiments[number], open_runs.get(number, ()), scores, hours) for number in ids]
 
 
 #: the score that is shown, how many there are, and the best of them
@@ -143,69 +143,57 @@ def _scores(session: Session, contest: Contest, ids: list[int]) -> dict[tuple[in
 _WORST_FIRST = ("failed", "cancelled", "running", "queued")
 
 
-def unfinished() -> Select[Any]:
-    """The state of every experiment with a run that has not finished. Few have one."""
-    happened = [(func.max(case((Run.status == status, 1), else_=0)) == 1, literal(status)) for status in _WORST_FIRST]
+def unfinished() -> tuple[Subquery, ColumnElement[str | None]]:
+    """A join for every experiment with a run that has not finished, and the state that such a one is in. Few are."""
+    rank = case({status: number for number, status in enumerate(_WORST_FIRST)}, value=Run.status)
     query = (
-        select(ExperimentRun.experiment_id, case(*happened).label("status"))
-        # + 0: SQLite does not know that few of all runs are unfinished, and would look each run of each experiment up
-        .join(Run, Run.id + 0 == ExperimentRun.run_id)
+        select(ExperimentRun.experiment_id, func.min(rank).label("rank"))
+        .join(Run, Run.id == ExperimentRun.run_id)
         .where(Run.status.in_(_WORST_FIRST))
     )
-    return query.group_by(ExperimentRun.experiment_id)
+    found = query.group_by(ExperimentRun.experiment_id).subquery()
+    return found, case(dict(enumerate(_WORST_FIRST)), value=found.c.rank)
 
 
-#: the state of an experiment, its run that goes on, and the first other one that has not finished
-State = tuple[str, int | None, int | None]
-
-
-def _work_on(session: Session, ids: list[int]) -> tuple[dict[int, dict[int, str]], dict[int, float]]:
-    """By experiment: the status of each of its runs; and the hours that workers spent on it, attempts under way counted
-    until now."""
+def _work_on(session: Session, ids: list[int]) -> tuple[dict[int, float], list[int]]:
+    """By experiment the hours that workers spent on it, attempts under way counted until now; and the experiments with
+    a run that has not finished."""
     of, run, attempt = ExperimentRun.__table__.c, Run.__table__.c, Attempt.__table__.c
+    seconds = lasted(attempt.claimed_at, func.coalesce(attempt.ended_at, moment(session)))
     query = (
-        select(of.experiment_id, run.id, run.status, attempt.claimed_at, attempt.ended_at)
+        select(of.experiment_id, func.sum(seconds), func.max(case((run.status != "finished", 1), else_=0)))
         .join(Run.__table__, run.id == of.run_id)
         .outerjoin(Attempt.__table__, attempt.run_id == run.id)
+        .where(among(of.experiment_id, ids))
     )
-    now: datetime | None = None
-    runs_of, hours = dict[int, dict[int, str]](), dict[int, float]()
-    for number, run_id, status, begin, end in session.execute(query.where(among(of.experiment_id, ids))).all():
-        runs_of.setdefault(number, {})[run_id] = status
-        if begin is not None:
-            end = end or (now := now or clock(session))
-            hours[number] = hours.get(number, 0.0) + (end - begin).total_seconds() / 3600
-    return runs_of, hours
+    found = session.execute(query.group_by(of.experiment_id)).all()
+    return (
+        {number: (spent or 0.0) / 3600 for number, spent, _open in found},
+        [number for number, _spent, is_open in found if is_open],
+    )
 
 
-def _state(runs: dict[int, str]) -> State | None:
-    """As `unfinished` has it; none if all have finished."""
-    happened = set(runs.values())
-    worst = next((status for status in _WORST_FIRST if status in happened), None)
-    if worst is None:
-        return None
-    running = max((run_id for run_id, status in runs.items() if status == "running"), default=None)
-    others = (run_id for run_id, status in runs.items() if status != "running" and status in _WORST_FIRST)
-    return worst, running, min(others, default=None)
-
-
-def _runs(session: Session, ids: list[int]) -> dict[int, Run]:
-    return {run.id: run for run in session.scalars(select(Run).where(Run.id.in_(ids)))} if ids else {}
+def _open_runs(session: Session, ids: list[int]) -> dict[int, list[Any]]:
+    """The runs of each of these experiments that have not finished, the first one first."""
+    of, run = ExperimentRun.__table__.c, Run.__table__.c
+    query = (
+        select(of.experiment_id, run.status, run.progress, run.reason, run.cancel_requested)
+        .join(Run.__table__, run.id == of.run_id)
+        .where(among(of.experiment_id, ids), run.status.in_(_WORST_FIRST))
+    )
+    found: dict[int, list[Any]] = {}
+    for item in session.execute(query.order_by(run.id)).all():
+        found.setdefault(item.experiment_id, []).append(item)
+    return found
 
 
 def _row(
-    experiment: Any,
-    has_runs: bool,
-    state: State | None,
-    runs: dict[int, Run],
-    scores: dict[tuple[int, str], Standing],
-    hours: dict[int, float],
-    tags: dict[int, list[str]],
+    experiment: Any, open_runs: Sequence[Any], scores: dict[tuple[int, str], Standing], hours: dict[int, float]
 ) -> Row:
-    ended = "finished" if has_runs or experiment.origin == "external" else "queued"
-    status, running_id, waiting_id = state or (ended, None, None)
-    running = runs.get(running_id) if running_id else None
-    waiting = runs.get(waiting_id) if waiting_id else None
+    happened = {run.status for run in open_runs}
+    status = next((status for status in _WORST_FIRST if status in happened), "finished")
+    running = next((run for run in reversed(open_runs) if run.status == "running"), None)
+    waiting = next((run for run in open_runs if run.status != "running"), None)
     train, valid, online = (_shown(scores.get((experiment.id, split))) for split in SPLITS)
     return Row(
         id=experiment.id,
@@ -223,7 +211,7 @@ def _row(
         marks=experiment.marks,
         made_by=experiment.made_by,
         archived_at=experiment.archived_at,
-        tags=tuple(tags.get(experiment.id, ())),
+        tags=tuple(sorted(experiment.tags.split())) if experiment.tags else (),
         hours=hours.get(experiment.id, 0.0),
         verdict=experiment.verdict,
         audit=experiment.audit,

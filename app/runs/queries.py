@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.contests.models import ContestFile
+from app.db import moment
 from app.errors import NotFound
 from app.language import gettext as _
 from app.runs import access_queries
@@ -230,9 +231,10 @@ def worker(session: Session, name: str) -> Worker | None:
     return session.get(Worker, name)
 
 
-def workers_seen(session: Session, since: datetime) -> Sequence[Worker]:
-    """Workers that reported themselves since a moment, by name."""
-    return session.scalars(select(Worker).where(Worker.last_seen_at >= since).order_by(Worker.name)).all()
+def workers_seen(session: Session, within: timedelta) -> Sequence[Worker]:
+    """Workers that reported themselves within that time, by name."""
+    seen = Worker.last_seen_at >= moment(session, within)
+    return session.scalars(select(Worker).where(seen).order_by(Worker.name)).all()
 
 
 def workers(session: Session) -> Sequence[Worker]:

@@ -103,7 +103,7 @@ class Sweeper:
 def _bells(session: Session, now: datetime) -> list[Bell]:
     """For each idle worker the first run of its queues that was not rung for lately."""
     bells: dict[int, str] = {}
-    for worker in queries.workers_seen(session, now - worker_service.WORKER_AWAY):
+    for worker in queries.workers_seen(session, worker_service.WORKER_AWAY):
         if worker.busy_run_id is None and not worker.draining:
             ready = queue_queries.ready_runs(
                 session,

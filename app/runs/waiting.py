@@ -55,7 +55,7 @@ def line(session: Session) -> Line:
     now = clock(session)
     queued = list(session.scalars(queue_queries.in_order().options(*queue_queries.LIGHT)))
     running = queue_queries.running_runs(session)
-    workers = queries.workers_seen(session, now - WORKER_AWAY)
+    workers = queries.workers_seen(session, WORKER_AWAY)
     paused = queue_queries.paused_queues(session)
     needs = queue_queries.needs_of_queued(session)
     takes = durations(session, [*queued, *running])
