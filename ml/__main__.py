@@ -33,12 +33,15 @@ def main() -> int:
     try:
         # here: torch takes seconds, and failing to import it is a failure to tell
         with collector_rests():
-            from ml import parallel, stopping
+            from ml import fresh, parallel, stopping
             from ml.run import read_job, run
 
-        processes = parallel.processes_of(read_job(args.job))
+        job = read_job(args.job)
+        processes = parallel.processes_of(job)
         if processes > 1 and not args.one_of_several:
             return parallel.launch(processes, args.job.absolute(), args.out.absolute(), tell)
+        if job.kind == "finetune" and os.environ.get("RANK", "0") == "0":  # of several that torchrun started, the first
+            fresh.keep()
         if processes == 1:
             stopping.listen()
         try:

@@ -1,6 +1,7 @@
-"""`python -m ml.predict_again folder job.json scratch`: the fresh process of ml.verify.
+"""Predicts with a saved model, from its files and the job alone: what a fork of ml.fresh does for ml.verify.
 
-It loads `folder`, predicts, and writes valid.npy and test.npy. It ends when its stdin, a pipe, does.
+`python -m ml.predict_again folder job.json scratch` does it in a process of its own, which ends when its stdin, a pipe,
+does.
 """
 
 import argparse
@@ -10,6 +11,19 @@ from ml.contract.collector import collector_rests
 from ml.contract.lifeline import die_with_parent
 
 
+def predict_again(folder: Path, job_path: Path, scratch: Path) -> None:
+    """Load `folder`, predict, and write valid.npy and test.npy."""
+    # here: torch takes seconds
+    with collector_rests():
+        import numpy as np
+
+        from ml.contract.job import Job
+        from ml.verify import predict_from_disk
+    job = Job.model_validate_json(job_path.read_bytes())
+    for name, probabilities_N in predict_from_disk(folder, job_path.parent, job).parts.items():
+        np.save(scratch / f"{name}.npy", probabilities_N, allow_pickle=False)
+
+
 def main() -> None:
     """Parse the command line and predict; what goes wrong is the last line on stderr."""
     die_with_parent()
@@ -17,14 +31,7 @@ def main() -> None:
     for name in ("folder", "job", "scratch"):
         parser.add_argument(name, type=Path)
     args = parser.parse_args()
-    with collector_rests():
-        import numpy as np
-
-        from ml.contract.job import Job
-        from ml.verify import predict_from_disk
-    job = Job.model_validate_json(args.job.read_bytes())
-    for name, probabilities_N in predict_from_disk(args.folder, args.job.parent, job).parts.items():
-        np.save(args.scratch / f"{name}.npy", probabilities_N, allow_pickle=False)
+    predict_again(args.folder, args.job, args.scratch)
 
 
 if __name__ == "__main__":

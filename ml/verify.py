@@ -5,8 +5,6 @@ A score that cannot be had again from the files is worth nothing, so it is not t
 """
 
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ml import fresh
 from ml.augment import augment
 from ml.checkpoint import load_classifier, read_valid_rows
 from ml.contract.events import Log, Verified
@@ -75,7 +74,7 @@ def verify(
 
 def _compare_with_fresh(job_path: Path, folder: Path, ours: Predictions) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".verify-") as scratch:
-        _start_fresh(folder, job_path, Path(scratch))
+        _ask_fresh(folder, job_path, Path(scratch))
         for name, mine_N in ours.parts.items():
             compare(name, mine_N, np.load(Path(scratch) / f"{name}.npy", allow_pickle=False))
 
@@ -94,23 +93,18 @@ def compare(name: str, ours_N: Probabilities, theirs_N: Probabilities) -> None:
     )
 
 
-def _start_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
-    """Start ml.predict_again. Its stdin is a pipe that we hold: if we die, it ends, and so does the child."""
-    command = [sys.executable, "-m", "ml.predict_again", str(folder), str(job_path), str(scratch)]
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    # Its words come by a pipe: a file may lie on the disk whose fullness it wants to tell. And not by communicate(),
-    # which closes its stdin.
-    with subprocess.Popen(command, **streams) as child:
-        assert child.stdout is not None  # noqa: S101 - it was asked for
-        text = child.stdout.read().decode("utf-8", "replace").strip()
-        code = child.wait()
-    if code < 0:
-        raise Killed(f"the process that loads the saved model again was killed by {signal.Signals(-code).name}")
-    if code != 0:
-        last = text.splitlines()[-1] if text else "no message"
-        if last.startswith("OSError"):
-            raise OSError(f"a fresh process that loads the saved model: {last}")
-        raise RunError(f"the saved model cannot be loaded in a fresh process (exit code {code}): {last}")
+def _ask_fresh(folder: Path, job_path: Path, scratch: Path) -> None:
+    try:
+        answer = fresh.ask(folder, job_path, scratch)
+    except fresh.Gone as gone:
+        raise Killed("the process that loads the saved model again was killed") from gone
+    if answer.code < 0:
+        raise Killed(f"the process that loads the saved model again was killed by {signal.Signals(-answer.code).name}")
+    if answer.code != 0:
+        if answer.error.startswith("OSError"):
+            raise OSError(f"a fresh process that loads the saved model: {answer.error}")
+        said = answer.error or "no message"
+        raise RunError(f"the saved model cannot be loaded in a fresh process (exit code {answer.code}): {said}")
 
 
 def predict_from_disk(folder: Path, inputs: Path, job: Job) -> Predictions:

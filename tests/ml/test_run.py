@@ -274,23 +274,38 @@ def test_failure_from_outside(workplace: SimpleNamespace) -> None:
     assert "Traceback" in events[0].detail
 
 
+@pytest.mark.parametrize("generation", [1, 2], ids=["the one that waits", "its fork that predicts"])
 def test_a_killed_fresh_process_is_bad_luck(
-    workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config
+    workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config, generation: int
 ) -> None:
     """It ends with `crashed`, after which a run is tried again: its model is not to blame."""
     job = workplace.job("finetune", tiny_config(pretrain=None), inputs)
     command = [sys.executable, "-m", "ml", str(job), str(workplace.folder / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as trainer:
-        fresh: list[psutil.Process] = []
-        while not fresh and trainer.poll() is None:
-            below = psutil.Process(trainer.pid).children()
-            fresh = [child for child in below if "ml.predict_again" in child.cmdline()]
-        fresh[0].kill()
+        line = [psutil.Process(trainer.pid)]
+        while len(line) <= generation and trainer.poll() is None:
+            line += line[-1].children()
+        line[-1].kill()
         assert trainer.stdout
         events = [EVENT.validate_json(line) for line in trainer.stdout]
         assert trainer.wait(timeout=60) == 1
     assert events[-1].type == "crashed"
-    assert events[-1].reason == "the process that loads the saved model again was killed by SIGKILL"
+    by = " by SIGKILL" if generation == 2 else ""
+    assert events[-1].reason == f"the process that loads the saved model again was killed{by}"
+
+
+@pytest.mark.parametrize("predicting", [False, True])
+def test_no_fresh_process_outlives_a_trainer_that_is_killed(
+    workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config, predicting: bool
+) -> None:
+    job = workplace.job("finetune", tiny_config(pretrain=None), inputs)
+    command = [sys.executable, "-m", "ml", str(job), str(workplace.folder / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as trainer:
+        below: list[psutil.Process] = []
+        while len(below) <= predicting and trainer.poll() is None:
+            below = psutil.Process(trainer.pid).children(recursive=True)
+        trainer.kill()
+        assert psutil.wait_procs(below, timeout=30)[1] == []
 
 
 def test_it_dies_with_its_parent(workplace: SimpleNamespace, inputs: list[dict], tiny_config: Config) -> None:
