@@ -40,7 +40,7 @@ def main() -> int:
         processes = parallel.processes_of(job)
         if processes > 1 and not args.one_of_several:
             return parallel.launch(processes, args.job.absolute(), args.out.absolute(), tell)
-        if job.kind == "finetune" and os.environ.get("RANK", "0") == "0":  # of several that torchrun started, the first
+        if job.kind == "finetune" and not args.one_of_several:
             fresh.keep()
         if processes == 1:
             stopping.listen()
