@@ -69,7 +69,7 @@ def test_a_killed_worker(tmp_path: Path) -> None:
 def test_a_killed_trainer(tmp_path: Path) -> None:
     """As the kernel does when memory is short: the run is tried again, and the page says why."""
     with at_work(tmp_path, PAIRBOARD_WORKER_CHECKPOINT_SECONDS="0.2") as (line, number):
-        (trainer,) = trainers(line)
+        trainer = leader(trainers(line))
         os.kill(trainer, signal.SIGKILL)
         found = line.finished(number)
         first, second = found["runs"][0]["attempts"]
@@ -126,7 +126,7 @@ def test_a_stopped_worker_gives_its_run_back(tmp_path: Path) -> None:
 
 def test_a_second_sigterm_ends_worker_and_trainer_at_once(tmp_path: Path) -> None:
     with at_work(tmp_path) as (line, number):
-        (trainer,) = trainers(line)
+        trainer = leader(trainers(line))
         os.kill(trainer, signal.SIGSTOP)  # it will not end its step
         line.signal("worker", signal.SIGTERM)
         time.sleep(1)
@@ -147,6 +147,12 @@ def trainers(line: SetUp) -> list[int]:
             if entry.name.isdigit() and (entry / "cwd").resolve().is_relative_to(line.folder / "data"):
                 found.append(int(entry.name))
     return found
+
+
+def leader(found: list[int]) -> int:
+    """The trainer itself, not the fork that is to load its model."""
+    (first,) = (process for process in found if os.getpgid(process) == process)
+    return first
 
 
 def test_cancelling_stops_the_trainer(tmp_path: Path) -> None:
