@@ -4,6 +4,9 @@ what lies on disk. For verify.
 To load torch and transformers takes longer than many a prediction. So `python -m ml` forks this process before its
 training begins, instead of starting another program when it has ended; and it forks itself for every question, so that
 each is answered by a process that has never predicted before. Called by `__main__` (keep) and by verify (ask).
+
+A torch that computes on a GPU is another matter: whatever asked for one while it was loaded, and transformers asks, may
+have begun to use its driver, which no fork survives. There each question starts a program.
 """
 
 import atexit
@@ -13,10 +16,13 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ml.contract.collector import collector_rests
 from ml.contract.lifeline import end_after
@@ -37,10 +43,10 @@ class Answer:
 class Fresh:
     """Our ends of the pipes to one. It ends when ours is closed, at the latest with this process."""
 
-    def __init__(self, questions: int, answers: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
+    def __init__(self, questions: int, answers: int, wait: Callable[[], object]) -> None:
         self._questions = os.fdopen(questions, "wb", buffering=0)
         self._answers = os.fdopen(answers, "rb")
-        self._process = process
+        self._wait = wait
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -48,8 +54,7 @@ class Fresh:
         atexit.unregister(self.close)
         self._questions.close()
         self._answers.close()
-        if self._process:
-            self._process.wait()
+        self._wait()
 
     def ask(self, *arguments: Path) -> Answer:
         """Have a fork of it run ml.predict_again. Raises Gone."""
@@ -69,17 +74,23 @@ _kept: Fresh | None = None
 def keep() -> None:
     """Fork it off this process, which must not have computed yet: a fork has none of its threads."""
     global _kept
+    if not _forks():
+        return
     (asked, questions), (answers, answered) = os.pipe(), os.pipe()
-    if not os.fork():
+    number = os.fork()
+    if not number:
         _become(asked, answered)
     for end in (asked, answered):
         os.close(end)
-    _kept = Fresh(questions, answers)
+    _kept = Fresh(questions, answers, lambda: os.waitpid(number, 0))
 
 
 def ask(*arguments: Path) -> Answer:
-    """Ask the one that was kept; where none was, as in a test, one is started and kept. Raises Gone."""
+    """Have ml.predict_again run by a fork of the one that was kept; where none was, as in a test, one is started and
+    kept. Raises Gone."""
     global _kept
+    if not _forks():
+        return _program(*arguments)
     _kept = _kept or _started()
     try:
         return _kept.ask(*arguments)
@@ -89,13 +100,28 @@ def ask(*arguments: Path) -> Answer:
         raise
 
 
+def _forks() -> bool:
+    return not (torch.version.cuda or torch.version.hip or torch.backends.mps.is_built())
+
+
+def _program(*arguments: Path) -> Answer:
+    """Its stdin is a pipe that we hold: if we die, it ends, too."""
+    command = [sys.executable, "-m", "ml.predict_again", *map(str, arguments)]
+    # Its words come by a pipe: a file may lie on the disk whose fullness it wants to tell. And not by communicate(),
+    # which closes its stdin.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        lines = process.stdout.read().decode("utf-8", "replace").strip().splitlines()
+        return Answer(process.wait(), lines[-1] if lines else "")
+
+
 def _started() -> Fresh:
     (asked, questions), (answers, answered) = os.pipe(), os.pipe()
     command = [sys.executable, "-m", "ml.fresh", str(asked), str(answered)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(asked, answered))
     for end in (asked, answered):
         os.close(end)
-    return Fresh(questions, answers, process)
+    return Fresh(questions, answers, process.wait)
 
 
 def _become(asked: int, answered: int) -> None:

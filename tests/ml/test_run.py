@@ -20,7 +20,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from ml import checkpoint
+from ml import checkpoint, fresh
 from ml import finetune as finetune_module
 from ml import pretrain as pretrain_module
 from ml import verify as verify_module
@@ -272,6 +272,23 @@ def test_failure_from_outside(workplace: SimpleNamespace) -> None:
     assert (code, kinds(events)) == (1, ["failed"])
     assert "none.json cannot be read (No such file or directory)" in events[0].reason
     assert "Traceback" in events[0].detail
+
+
+def test_a_fork_answers_as_a_program_does(
+    finished: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torch for GPUs starts a program for each question."""
+    answers = {}
+    for forks in (True, False):
+        monkeypatch.setattr(fresh, "_forks", lambda forks=forks: forks)
+        scratch = tmp_path / str(forks)
+        scratch.mkdir()
+        assert fresh.ask(finished.out, finished.job, scratch) == fresh.Answer(0, "")
+        assert np.load(scratch / "valid.npy").tolist() == predictions(finished.out)
+        answers[forks] = fresh.ask(finished.out, finished.job, tmp_path / "nowhere")
+    assert answers[True] == answers[False]
+    assert answers[True].code == 1
+    assert answers[True].error.startswith("FileNotFoundError: [Errno 2] No such file or directory: ")
 
 
 @pytest.mark.parametrize("generation", [1, 2], ids=["the one that waits", "its fork that predicts"])
