@@ -60,7 +60,9 @@ def _held(term: Term, contest: Contest, columns: Mapping[str, ColumnElement[Any]
         return _word(str(term.value), contest)
     if term.name == "status":
         external = Experiment.origin == "external"
-        here = external if term.value == "external" else and_(not_(external), columns["status"] == term.value)
+        # whether a row has runs at all is looked up row by row: only where it matters
+        status = columns["unfinished" if term.value in {"failed", "cancelled", "running"} else "status"]
+        here = external if term.value == "external" else and_(not_(external), status == term.value)
         return here if term.relation != "!=" else not_(here)
     if term.name == "check":
         here = _is(func.coalesce(columns[f"check:{term.value}"], false()))

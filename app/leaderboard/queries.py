@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, func, select
+from sqlalchemy import Column, ColumnElement, Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.contests.models import Contest
@@ -135,7 +135,9 @@ def table(
     if "status" in needed:
         open_runs, state = unfinished()
         query = query.outerjoin(open_runs, open_runs.c.experiment_id == Experiment.id)
-        columns["status"] = func.coalesce(state, "finished")
+        ended = or_(Experiment.origin == "external", exists().where(ExperimentRun.experiment_id == Experiment.id))
+        columns["unfinished"] = func.coalesce(state, "")
+        columns["status"] = func.coalesce(state, case((ended, "finished"), else_="queued"))
     if needed & {"checks", "check", "swap"}:
         query, of_checks = check_queries.with_columns(session, contest, query, against)
         columns |= of_checks

@@ -114,8 +114,8 @@ def rows_of(session: Session, contest: Contest, ids: list[int]) -> list[Row]:
     found = select(*_SHOWN_OF_EXPERIMENT).where(among(_EXPERIMENT.id, ids), _EXPERIMENT.contest_id == contest.id)
     experiments = {item.id: item for item in session.execute(found).all()}
     ids = [number for number in ids if number in experiments]
-    hours, unfinished = _work_on(session, ids)
-    open_runs = _open_runs(session, unfinished) if unfinished else {}
+    hours, open_ids = _work_on(session, ids)
+    open_runs = _open_runs(session, open_ids) if open_ids else {}
     scores = _scores(session, contest, ids)
     return [_row(experiments[number], open_runs.get(number, ()), scores, hours) for number in ids]
 
@@ -156,8 +156,8 @@ def unfinished() -> tuple[Subquery, ColumnElement[str | None]]:
 
 
 def _work_on(session: Session, ids: list[int]) -> tuple[dict[int, float], list[int]]:
-    """By experiment the hours that workers spent on it, attempts under way counted until now; and the experiments with
-    a run that has not finished."""
+    """By experiment that has runs the hours that workers spent on it, attempts under way counted until now; and the
+    experiments with a run that has not finished."""
     of, run, attempt = ExperimentRun.__table__.c, Run.__table__.c, Attempt.__table__.c
     seconds = lasted(attempt.claimed_at, func.coalesce(attempt.ended_at, moment(session)))
     query = (
@@ -191,7 +191,8 @@ def _row(
     experiment: Any, open_runs: Sequence[Any], scores: dict[tuple[int, str], Standing], hours: dict[int, float]
 ) -> Row:
     happened = {run.status for run in open_runs}
-    status = next((status for status in _WORST_FIRST if status in happened), "finished")
+    ended = "finished" if experiment.id in hours or experiment.origin == "external" else "queued"
+    status = next((status for status in _WORST_FIRST if status in happened), ended)
     running = next((run for run in reversed(open_runs) if run.status == "running"), None)
     waiting = next((run for run in open_runs if run.status != "running"), None)
     train, valid, online = (_shown(scores.get((experiment.id, split))) for split in SPLITS)

@@ -111,6 +111,8 @@ def test_fields_of_the_config_and_marks(session: Session, contest: Contest) -> N
         "mark:leaking": ["own 1"],
         "own mark!=leaking": ["own 0"],
         "own -mark:leaking": ["own 0"],
+        "own status:finished": [],  # without a run nothing has finished
+        "own status:queued": ["own 0", "own 1"],
     }.items():
         assert names(session, contest, search) == found, search
 
