@@ -1,6 +1,7 @@
 """What every route needs: the session of the request, and rendering a page from its dataclass."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import jinja2
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from sqlalchemy.orm import Session
 from starlette.templating import Jinja2Templates
 
@@ -84,6 +85,7 @@ def templates() -> Jinja2Templates:
     env.filters["duration"] = duration
     env.filters["bytes"] = in_bytes
     env.filters["plain_value"] = plain_value
+    env.filters["commands"] = commands
     env.filters["metric_title"] = metric_title
     env.globals["static"] = lambda name: root_path.current() + static_url(name)
     env.globals["bokeh"] = lambda name: root_path.current() + bokeh_url(name)
@@ -228,3 +230,8 @@ def plain_value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain_value(item)}" for name, item in value.items())
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def commands(text: str) -> Markup:
+    """A sentence with what stands in `backquotes` as code."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
