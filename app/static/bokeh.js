@@ -40,6 +40,7 @@ export function figure(Bokeh, options) {
   if (fig.legend) {
     fig.legend.background_fill_color = colours.card;
     fig.legend.background_fill_alpha = 0.8;
+    fig.legend.border_line_color = colours.line;
     fig.legend.label_text_color = colours.text;
   }
   return fig;

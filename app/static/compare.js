@@ -1,5 +1,5 @@
 // Draws the parallel coordinates and the scatter of the comparison page from the numbers that the page carries.
-import { COLOURS, figure, library, onTheme } from "./bokeh.js";
+import { COLOURS, figure, legendAbove, legendSize, library, onTheme } from "./bokeh.js";
 
 const section = document.querySelector("[data-compare]");
 const said = section?.dataset ?? {};
@@ -17,6 +17,17 @@ if (section) {
   form.addEventListener("change", draw);
   onTheme(draw);
   draw();
+}
+
+// What a reader calls a dimension: as the page's select has it.
+function title(name) {
+  return [...section.querySelector("select").options].find((option) => option.value === name).textContent;
+}
+
+// The names of these points; two of one name are told apart by their numbers.
+function labels(points) {
+  const alike = (name) => points.filter((point) => point.name === name).length > 1;
+  return points.map(({ id, name }) => (alike(name) ? `${name} ${id}` : name));
 }
 
 // A dimension as numbers: words stand at 0, 1, 2, ... in the order of their first appearance.
@@ -46,19 +57,22 @@ function parallel(Bokeh, data, place) {
     const [low, high] = span[column];
     return high === low ? 0.5 : (columns[column].values[point] - low) / (high - low);
   };
-  const fig = figure(Bokeh, { height: 320, tools: "save", y_range: [-0.15, 1.15], x_range: [-0.5, names.length - 0.5] });
+  const told = labels(data.points);
+  const legend = legendSize(told, place.clientWidth - 60);
+  const fig = figure(Bokeh, { height: 320 + legend.height, tools: "save", y_range: [-0.15, 1.15], x_range: [-0.5, names.length - 0.5] });
   fig.add_tools(new Bokeh.HoverTool({ tooltips: [[said.experiment, "@name"]] }));
   const places = names.map((_, index) => index);
   const source = new Bokeh.ColumnDataSource({ data: {
-    name: data.points.map((point) => point.name),
+    name: told,
     colour: data.points.map((_, index) => COLOURS[index % COLOURS.length]),
     xs: data.points.map(() => places),
     ys: data.points.map((_, point) => names.map((_, column) => height(column, point))),
   } });
-  fig.multi_line({ field: "xs" }, { field: "ys" }, { source, line_color: { field: "colour" }, line_width: 2, line_alpha: 0.8, hover_line_width: 4 });
+  fig.multi_line({ field: "xs" }, { field: "ys" }, { source, line_color: { field: "colour" }, line_width: 2, line_alpha: 0.8, hover_line_width: 4, legend_field: "name" });
+  legendAbove(Bokeh, fig, legend.columns);
   const [xaxis] = fig.xaxis;
   xaxis.ticker = new Bokeh.FixedTicker({ ticks: places });
-  xaxis.major_label_overrides = new Map(names.map((name, index) => [index, name.split(".").at(-1)]));
+  xaxis.major_label_overrides = new Map(names.map((name, index) => [index, title(name).split(".").at(-1)]));
   xaxis.major_label_orientation = names.length > 6 ? 0.6 : 0;
   for (const part of [...fig.yaxis, ...fig.ygrid]) part.visible = false;
   const text = xaxis.major_label_text_color;
@@ -82,19 +96,22 @@ function scatter(Bokeh, data, across, up, place) {
   if (kept.length === 0) {
     const line = document.createElement("p");
     line.className = "muted";
-    line.textContent = said.neither.replace("{across}", across).replace("{up}", up);
+    line.textContent = said.neither.replace("{across}", title(across)).replace("{up}", title(up));
     place.replaceChildren(line);
     return;
   }
-  const fig = figure(Bokeh, { height: 320, tools: "pan,box_zoom,xwheel_zoom,reset,save", x_axis_label: across, y_axis_label: up });
-  fig.add_tools(new Bokeh.HoverTool({ tooltips: [[said.experiment, "@name"], [across, "@x{0.[00000]}"], [up, "@y{0.[00000]}"]] }));
+  const told = labels(data.points);
+  const legend = legendSize(told, place.clientWidth - 60);
+  const fig = figure(Bokeh, { height: 320 + legend.height, tools: "pan,box_zoom,xwheel_zoom,reset,save", x_axis_label: title(across), y_axis_label: title(up) });
+  fig.add_tools(new Bokeh.HoverTool({ tooltips: [[said.experiment, "@name"], [title(across), "@x{0.[00000]}"], [title(up), "@y{0.[00000]}"]] }));
   const source = new Bokeh.ColumnDataSource({ data: {
     x: kept.map((index) => x.values[index]),
     y: kept.map((index) => y.values[index]),
-    name: kept.map((index) => data.points[index].name),
+    name: kept.map((index) => told[index]),
     colour: kept.map((index) => COLOURS[index % COLOURS.length]),
   } });
-  fig.scatter({ field: "x" }, { field: "y" }, { source, size: 10, fill_color: { field: "colour" }, line_color: { field: "colour" } });
+  fig.scatter({ field: "x" }, { field: "y" }, { source, size: 10, fill_color: { field: "colour" }, line_color: { field: "colour" }, legend_field: "name" });
+  legendAbove(Bokeh, fig, legend.columns);
   for (const [axis, { words }] of [[[...fig.xaxis][0], x], [[...fig.yaxis][0], y]]) {
     if (!words) continue;
     axis.ticker = new Bokeh.FixedTicker({ ticks: words.map((_, index) => index) });

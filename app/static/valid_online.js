@@ -51,7 +51,7 @@ function scatter(Bokeh, place, only) {
     points.push(fig.scatter({ field: "x" }, { field: "y" }, { source, size: 10, ...look, ...legend }));
   }
   points.push(...unsent(Bokeh, fig));
-  names(Bokeh, fig, shown, place.clientWidth, span(across), span(up));
+  names(Bokeh, fig, shown, place.clientWidth - 60, span(across), span(up)); // less the axis
   fig.add_tools(new Bokeh.HoverTool({ renderers: points, tooltips: [[said.experiment, "@name"], [said.valid, "@x{0.[00000]}"], [said.online, "@y{0.[00000]}"], ["", "@what"]] }));
   legendAbove(Bokeh, fig); // inside it would lie over points
   place.replaceChildren();
@@ -75,7 +75,7 @@ function names(Bokeh, fig, rows, width, [left, right], [low, high]) {
     for (const [align, across, down] of ways) {
       const from = x + across - { left: 0, right: long, center: long / 2 }[align];
       const box = [from, from + long, y - down - 6, y - down + 6];
-      if (from < 0 || from + long > width - 60 || !free(box)) continue;
+      if (from < 0 || from + long > width || !free(box)) continue;
       placed.push(box);
       for (const [key, value] of Object.entries({ x: row.valid, y: row.online, name, align, across, down })) kept[key].push(value);
       break;
