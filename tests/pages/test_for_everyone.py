@@ -66,6 +66,17 @@ PAGES = (
     "/audit",
     "/no-such-page",
 )
+#: of tables that have no room to go on at the side of a phone, those that do
+CUT = """() => [...document.querySelectorAll("table.stacked, table.compare")]
+  .filter(({ parentElement: place }) => place.scrollWidth > place.clientWidth).map((table) => table.outerHTML)"""
+#: how many lines of what the form's foot says are cut through
+HALVED = """() => {
+  const place = document.querySelector(".preview");
+  const end = place.getBoundingClientRect().bottom;
+  const lines = document.createRange();
+  lines.selectNodeContents(place);
+  return [...lines.getClientRects()].filter(({ top, bottom }) => top < end - 2 && bottom > end + 2).length;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +141,51 @@ def test_nothing_sticks_out_of_a_small_phone(chromium: str, house: House, langua
         for address in PAGES:
             page.goto(address)
             fits(page, re.sub(r"\W+", "-", address) + language)
+            assert page.evaluate(CUT) == [], address
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_line_at_the_foot_of_the_form_is_cut_through(
+    chromium: str, house: House, language: str, size: tuple[int, int]
+) -> None:
+    with opened(chromium, house.line.url, size) as page:
+        cookies(page, house, language, "system")
+        page.goto("/experiments/new?contest=oppo&clone=1")
+        expect(page.locator(".preview p").last).to_be_attached()
+        assert page.evaluate(HALVED) == 0
+
+
+def test_chips_of_a_list_are_of_one_height(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE) as page:
+        page.goto("/experiments/5")
+        expect(page.locator(".files .chip.told")).not_to_have_count(0)
+        heights = page.evaluate("[...document.querySelectorAll('.files .chip')].map((chip) => chip.offsetHeight)")
+        assert len(heights) > 1
+        assert len(set(heights)) == 1, heights
+
+
+def test_a_chart_without_a_point_takes_little_room(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE) as page:
+        page.goto("/experiments/4")
+        plot = page.locator(".plot").first
+        plot.scroll_into_view_if_needed()
+        expect(plot).to_have_text("Nothing was told yet.")
+        assert (plot.bounding_box() or {"height": 999})["height"] < 80
+
+
+def test_charts_of_a_comparison_speak_the_readers_language(chromium: str, house: House) -> None:
+    with opened(chromium, house.line.url, WIDE) as page:
+        cookies(page, house, "zh", "system")
+        page.goto("/contests/oppo/compare?ids=5,6")
+        page.locator("select[name=up]").select_option("train")
+        page.locator("[data-parallel]").scroll_into_view_if_needed()
+        expect(page.locator("[data-parallel] canvas").first).to_be_visible(timeout=20_000)
+        axis = "[...window.Bokeh.documents[0].roots()[0].xaxis][0]"
+        told = page.evaluate(f"[...{axis}.major_label_overrides.values()]")
+        assert told == ["seed", "验证"]
+        said = page.locator("select[name=across] option").all_inner_texts()
+        assert said[:5] == ["验证", "线上", "训练", "差距", "用时"]
 
 
 def test_both_switches(chromium: str, house: House) -> None:
