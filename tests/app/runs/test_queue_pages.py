@@ -68,7 +68,7 @@ def test_an_empty_queue(client: TestClient) -> None:
 
 
 def test_a_queue_at_work(client: TestClient, two: tuple[int, int], worker_headers: dict[str, str]) -> None:
-    shown(client, "/queue", "no worker is connected")
+    shown(client, "/queue", "no worker is connected: start one with <code>pairboard worker</code>")
     assert claim(client, worker_headers).json()["job"]["run_id"] == two[0]
     page = shown(client, "/queue", "next: the worker is busy (run 1 on w1)", "Cancel all 2 runs")
     assert shown(client, "/queue/rows").strip().split("\n")[-1] in page
