@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
-# One more than two cores: many tests wait for what other processes do.
-PROCESSES ?= 3
+# Two for each of two cores: many tests wait for what other processes do.
+PROCESSES ?= 4
 .DEFAULT_GOAL := help
 ENV_FILE ?= .env
 DRAWN = $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
@@ -52,7 +52,7 @@ chaos: $(VENV)/installed-test ## an hour (CHAOS_MINUTES) of faults on both set-u
 	@$(BIN)/python -m tests.chaos.history
 
 chaos-short: $(VENV)/installed-test ## the same in minutes: each kind of fault once, three of the deliberate faults in a copy of the code
-	@$(BIN)/python -m pytest -m slow tests/chaos
+	@$(BIN)/python -m pytest -n 2 -m slow tests/chaos
 
 check: format lint types test ## everything: format, lint, types, tests
 

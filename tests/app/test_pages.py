@@ -136,7 +136,7 @@ def test_an_empty_house(client: TestClient) -> None:
     shown(client, "/experiments/new?contest=oppo", "Upload one first")
     shown(client, "/nowhere", "there is nothing at /nowhere", status=404)
     shown(client, "/contests/nowhere", status=404)
-    shown(client, "/experiments/99", status=404)
+    shown(client, "/experiments/1000000", status=404)
     shown(client, "/experiments/new?contest=oppo&preset=demmo", "there is no preset", status=422)
 
 

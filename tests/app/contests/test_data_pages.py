@@ -102,7 +102,7 @@ def test_pairs_of_a_file(client: TestClient, judged: int) -> None:
     assert "No pair is like that." in client.get(f"/contests/oppo/files/{file}/pairs?search=99999").text
     assert client.get(f"/contests/oppo/files/{file}/pairs?only=repeats").status_code == 200
     assert client.get(f"/contests/oppo/files/{file}/pairs?label=7").status_code == 422
-    assert client.get("/contests/oppo/files/99/pairs").status_code == 404
+    assert client.get("/contests/oppo/files/1000000/pairs").status_code == 404
     csv = client.get(f"/contests/oppo/files/{file}/pairs.csv?label=0")
     assert csv.text.splitlines()[0].endswith("line,a,b,label")
     assert {line[-1] for line in csv.text.splitlines()[1:]} == {"0"}
@@ -139,4 +139,4 @@ def test_mistakes(client: TestClient, judged: int) -> None:
     assert f'href="/experiments/{judged}/mistakes"' in client.get(f"/experiments/{judged}").text
     sent = client.get(f"/contests/oppo/mistakes?experiment={judged}")
     assert sent.headers["location"] == f"/experiments/{judged}/mistakes"
-    assert client.get("/experiments/99/mistakes").status_code == 404
+    assert client.get("/experiments/1000000/mistakes").status_code == 404

@@ -79,7 +79,7 @@ def test_a_folder_without_weights_is_refused_before_anything_is_queued(
         ({"pretrain": {"ngram_probabilities": [0.5, 0.2]}}, "pretrain.ngram_probabilities", "sum to 1"),
         ({"finetune": {"heads": "mean"}}, "finetune.heads", "there is no such field"),
         ({"finetune": {"head": "first"}}, "finetune.head", "'cls', 'all', 'mean'"),
-        ({"fusion": {"members": [1, 2]}}, "fusion.members", "has no experiment 1"),
+        ({"fusion": {"members": [10**6, 10**6 + 1]}}, "fusion.members", "has no experiment 1000000"),
         ({"pretrain": {"unlabelled": True}}, "pretrain.unlabelled", "upload one"),
     ],
 )

@@ -177,7 +177,7 @@ def test_over_http(client: TestClient, worker_headers: dict[str, str]) -> None:
     back = messages(client.get(url, params={"after": "-"}, headers={"Last-Event-ID": cursor}).text)
     assert [kind for kind, _, _ in back] == ["status", "done"], "what the browser says it has is not sent again"
     assert "failed" in back[0][1]
-    assert client.get("/api/v1/experiments/9/stream").status_code == 404
+    assert client.get("/api/v1/experiments/1000000/stream").status_code == 404
     assert client.get(url, params={"after": "x"}).status_code == 422
     assert client.get(url, headers=worker_headers).status_code == 403
     assert "data-stream" not in client.get("/experiments/1").text, "nothing moves any more"

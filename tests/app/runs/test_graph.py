@@ -206,13 +206,13 @@ def merged(base: ExperimentConfig, **changes: Any) -> ExperimentConfig:
     ("changes", "field", "match"),
     [
         ({"pretrain": {"unlabelled": True}}, "pretrain.unlabelled", "no unlabelled file to pretrain on: upload one"),
-        ({"fusion": {"members": [98, 99]}}, "fusion.members", "has no experiment 98"),
+        ({"fusion": {"members": [10**6, 10**6 + 1]}}, "fusion.members", "has no experiment 1000000"),
         ({"fusion": {"members": ["PLAIN", "SEED"]}}, "fusion.members", r"different splits \(data: split_seed\)"),
         ({"fusion": {"members": ["PLAIN", "FOLDS"]}}, "fusion.members", "different splits"),
         ({"fusion": {"members": ["PLAIN", "ALL"]}}, "fusion.members", r"no valid part \(data.full_data\)"),
         ({"fusion": {"members": ["PLAIN", "EXTERNAL"]}}, "fusion.members", "was trained elsewhere"),
         ({"finetune": {"soft_labels_from": "PLAIN"}}, "finetune.soft_labels_from", "has no folds"),
-        ({"finetune": {"soft_labels_from": 77}}, "finetune.soft_labels_from", "has no experiment 77"),
+        ({"finetune": {"soft_labels_from": 10**6}}, "finetune.soft_labels_from", "has no experiment 1000000"),
     ],
 )
 def test_what_others_cannot_serve_is_refused_before_anything_is_queued(

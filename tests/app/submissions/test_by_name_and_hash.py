@@ -82,7 +82,7 @@ def test_what_is_not_clear(client: TestClient, finish: Finish) -> None:
         ({"value": 0.8, "board": "a\nb"}, "at most 20 printable"),
         ({"value": 0.8, "time": "yesterday"}, "'yesterday' is no time"),
         ({"value": 0.8, "corrects": 0}, "corrects"),
-        ({"value": 0.8, "corrects": 77}, "has no online score 77"),
+        ({"value": 0.8, "corrects": 10**6}, "has no online score 1000000"),
         ({"value": 0.8, "submission": 1 << 63}, "submission"),
         ({"value": 0.8, "sha": "x"}, "sha"),
     ],

@@ -79,6 +79,6 @@ def test_a_key_that_is_no_key(client: TestClient, url: str) -> None:
 
 
 def test_no_such_experiment(client: TestClient) -> None:
-    answer = client.post("/api/v1/experiments/77/online-scores", json={"value": 0.5})
+    answer = client.post("/api/v1/experiments/1000000/online-scores", json={"value": 0.5})
     assert answer.status_code == 404
-    assert "77" in answer.json()["error"]["message"]
+    assert "1000000" in answer.json()["error"]["message"]
