@@ -4,6 +4,8 @@ job.json  token  inputs/  out/  events.jsonl (line n is event n)  delivered (how
 """
 
 import errno
+import io
+import itertools
 import logging
 import os
 import threading
@@ -25,9 +27,13 @@ class Spool:
         self._events = folder / "events.jsonl"
         self._delivered = folder / "delivered"
         self.changed = threading.Condition()
-        self.written = self._count()
-        self._written_at: dict[int, float] = {}  # time.monotonic() of events that are not delivered
+        # of events that are not delivered: the byte at which each begins, and the time.monotonic() of its writing
+        self._begins: dict[int, int] = {}
+        self._written_at: dict[int, float] = {}
         self.delivered = int(self._delivered.read_text()) if self._delivered.is_file() else 0
+        self.written = self._count()
+        last = self.after(self.written - 1, 1) if self.written else []
+        self._ended = bool(last) and isinstance(last[0], LAST_EVENTS)
 
     @classmethod
     def create(cls, root: Path, job: Job, token: str) -> "Spool":
@@ -64,7 +70,9 @@ class Spool:
                     raise
                 if isinstance(event, LAST_EVENTS):
                     os.fsync(file.fileno())
+                    self._ended = True
             self.written += 1
+            self._begins[self.written] = whole
             self._written_at[self.written] = time.monotonic()
             self.changed.notify_all()
 
@@ -78,16 +86,18 @@ class Spool:
         """Up to `limit` events behind the first `number`."""
         if not self._events.is_file():
             return []
+        begin = self._begins.get(number + 1)
         with self._events.open("rb") as file:
-            lines = [
-                line for index, line in enumerate(file) if number <= index < number + limit and line.endswith(b"\n")
-            ]
-        return [EVENT.validate_json(line) for line in lines]
+            if begin is not None:  # a long training writes much, and what is new stands at the end
+                file.seek(begin)
+            lines = itertools.islice(file, 0 if begin is not None else number, None)
+            return [EVENT.validate_json(line) for line in itertools.islice(lines, limit) if line.endswith(b"\n")]
 
     def mark(self, delivered: int) -> None:
         """Remember how many events the app has."""
         with self.changed:
             for number in range(self.delivered + 1, delivered + 1):
+                self._begins.pop(number, None)
                 self._written_at.pop(number, None)
             self.delivered = delivered
             beside = self._delivered.with_suffix(".new")
@@ -107,8 +117,7 @@ class Spool:
 
     def ended(self) -> bool:
         """Whether the last event is written."""
-        last = self.after(self.written - 1, 1) if self.written else []
-        return bool(last) and isinstance(last[0], LAST_EVENTS)
+        return self._ended
 
     def _count(self) -> int:
         """Whole lines; a torn one at the end, from a crash in the middle of a write, is cut off."""
@@ -119,4 +128,9 @@ class Spool:
             whole = data.rfind(b"\n") + 1
             if whole != len(data):
                 file.truncate(whole)
+        begin = 0
+        for number, line in enumerate(io.BytesIO(data[:whole]), start=1):
+            if number > self.delivered:
+                self._begins[number] = begin
+            begin += len(line)
         return data.count(b"\n")

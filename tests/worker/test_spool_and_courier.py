@@ -78,6 +78,19 @@ def test_a_spool_survives_its_process(spool: Spool) -> None:
     assert Spool(spool.folder).after(2, 10) == [Log(message="after the tear")]
 
 
+def test_what_was_delivered_is_not_read_again(spool: Spool) -> None:
+    for number in range(300):
+        spool.append(Log(level="info", message=f"event {number}"))
+    spool.mark(299)
+    path = spool.folder / "events.jsonl"
+    whole = path.read_bytes()
+    last = whole.rindex(b"\n", 0, -1) + 1
+    path.write_bytes(b"x" * last + whole[last:])
+    spool.append(Finished(seconds=1))
+    assert spool.after(299, 9) == [Log(level="info", message="event 299"), Finished(seconds=1)]
+    assert spool.after(299, 1) == [Log(level="info", message="event 299")]
+
+
 def test_everything_arrives_once_in_order_though_the_app_was_away(spool: Spool) -> None:
     (spool.folder / "out").mkdir()
     (spool.folder / "out" / "model.safetensors").write_bytes(b"w")
