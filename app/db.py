@@ -6,6 +6,8 @@ its 2xx.
 """
 
 import json
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -146,7 +148,8 @@ def _engine(url: str, begin: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # or sqlite3 begins its own, deferred, transactions
-        settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}")
+        _write_ahead(connection)
+        settings = ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}")
         for pragma in (*settings, f"mmap_size={MAPPED_BYTES}"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -155,6 +158,21 @@ def _engine(url: str, begin: str) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Of a new file the first one changes it, and the others, which came at the same moment, are refused at once: for
+    this SQLite does not wait."""
+    give_up = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def clock(session: Session) -> datetime:

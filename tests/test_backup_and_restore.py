@@ -14,7 +14,7 @@ from tests.test_survival import LONGER, predictions, queue, scores_stand_once
 #: one that ends before the backups, and one in the middle of which they fall
 CONFIGS = [
     {**LONGER, "seed": seed, "finetune": {**LONGER["finetune"], "num_train_epochs": epochs}}
-    for seed, epochs in ((1, 2), (2, 60))
+    for seed, epochs in ((1, 2), (2, 100))
 ]
 
 

@@ -50,11 +50,16 @@ function replace(element, html) {
   if (active?.matches("input:not([type=checkbox]), textarea, select")) return;
   const open = [...element.querySelectorAll("details")].map((item) => item.open);
   const ticked = new Set([...element.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value));
-  const focused = active?.matches("input[type=checkbox]") ? active.value : null;
+  const focused = active && told(active);
   element.innerHTML = html;
   element.querySelectorAll("details").forEach((item, index) => (item.open = open[index] ?? item.open));
-  for (const box of element.querySelectorAll("input[type=checkbox]")) {
-    box.checked = ticked.has(box.value);
-    if (box.value === focused) box.focus();
-  }
+  for (const box of element.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
+  const same = active && [...element.querySelectorAll(active.localName)].find((item) => told(item) === focused);
+  same?.focus({ preventScroll: true }); // who goes by the keyboard stays where they are
+}
+
+// What tells a link, button, box or summary from the others of its kind.
+function told(item) {
+  const names = ["id", "href", "name", "value"].map((name) => item.getAttribute(name));
+  return JSON.stringify([names, item.form?.getAttribute("action"), item.localName === "summary" && item.textContent]);
 }

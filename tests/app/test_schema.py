@@ -1,5 +1,7 @@
 """Migrations: up, down and up again on both databases, without a difference to the models."""
 
+import sqlite3
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,6 +42,18 @@ def test_sqlite_is_safe_for_several_processes(tmp_path: object) -> None:
         }
     assert found == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "synchronous": 2}
     database.dispose()
+
+
+def test_a_new_file_that_another_process_is_writing_to_is_waited_for(tmp_path: Path) -> None:
+    """Not yet in WAL mode: SQLite refuses to change it at once, whatever the busy timeout."""
+    writer = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, lambda: writer.execute("COMMIT")).start()
+    database = Database(f"sqlite:///{tmp_path}/x.db")
+    with database.write_engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    database.dispose()
+    writer.close()
 
 
 def test_what_runs_waited_for_survives_the_change_of_tables(database_url: str) -> None:

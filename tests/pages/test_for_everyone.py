@@ -15,7 +15,7 @@ from tests.app.leaderboard.test_compare import finished
 from tests.app.significance.test_noise import predicted
 from tests.factories import TINY, make_experiment, pair_text, storage_in
 from tests.pages.conftest import fits, opened
-from tests.pages.test_charts_in_chromium import House
+from tests.pages.test_charts_in_chromium import House, progress
 from tests.processes import SetUp, set_up
 
 WIDE, NARROW = (1280, 900), (360, 780)
@@ -248,6 +248,21 @@ def test_the_keyboard_alone(chromium: str, house: House) -> None:
         page.get_by_role("button", name="Close").click()
         page.keyboard.press("n")
         page.wait_for_url("**/experiments/new?contest=oppo")
+
+
+@pytest.mark.parametrize("what", ["link", "checkbox"])
+def test_rows_that_come_anew_leave_the_focus_where_it_is(chromium: str, house: House, what: str) -> None:
+    with opened(chromium, house.line.url, WIDE) as page:
+        page.goto("/contests/oppo")
+        row = page.locator("tbody tr", has=page.get_by_role("link", name="works", exact=True))
+        place = row.get_by_role(what).first
+        place.focus()
+        before = place.element_handle()
+        house.tell(house.works, [progress({"link": 5000, "checkbox": 6000}[what])])
+        gone = "item => new Promise((done) => setInterval(() => item.isConnected || done(), 50))"
+        assert before is not None
+        before.evaluate(gone)
+        expect(place).to_be_focused()
 
 
 def test_times_are_the_readers(chromium: str, house: House) -> None:
