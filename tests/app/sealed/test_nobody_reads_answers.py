@@ -148,6 +148,7 @@ def test_no_route_tells_an_answer(
         app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000), follow_redirects=False,
         raise_server_exceptions=False,
     )  # fmt: skip
+    quiet.portal = client.portal
     fills, called, found, failed = fills_of(settings), set[str](), [], set[str]()
     routes = [route for route in routes_of(app) if method in (route.methods or set()) or method == "HEAD"]
     for route in sorted(routes, key=lambda item: item.path):
