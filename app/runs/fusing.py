@@ -88,7 +88,7 @@ def _standing(session: Session, contest: Contest, asked: experiments.Asked) -> E
     fingerprint = experiments.prepared(session, contest, **asked).fingerprint
     for number in queries.same_fingerprint(session, contest.id, fingerprint or ""):
         run, experiment = run_queries.final_run(session, number), queries.experiment(session, number)
-        ended_badly = run is None or run.status in {"failed", "cancelled"} or run.cancel_requested
+        ended_badly = run is None or run.status in {"failed", "cancelled"} or run.is_stopping
         if not ended_badly and experiment.archived_at is None:
             return experiment
     return None

@@ -79,7 +79,7 @@ def _label(run: Run) -> str:
 def _final(session: Session, experiment_id: int, field_name: str) -> Run:
     """The run that has an experiment's predictions, or will have them."""
     run = queries.final_run(session, experiment_id, lock=True)
-    if run is None or run.status in {"failed", "cancelled"} or run.cancel_requested:
+    if run is None or run.status in {"failed", "cancelled"} or run.is_stopping:
         message = (
             _("experiment %(number)s has no run: it has no predictions to build on", number=experiment_id)
             if run is None

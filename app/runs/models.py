@@ -82,6 +82,12 @@ class Run(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
 
+    @property
+    def is_stopping(self) -> bool:
+        """It was told to stop, and its worker has not ended it yet. One that came to its end all the same has ended
+        well."""
+        return self.cancel_requested and self.status == "running"
+
 
 class RunNeed(Base):
     """What a run waits for and then reads: a pretrain's weights, predictions of members, a teacher's predictions.

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.contests.models import ContestFile
@@ -55,8 +55,11 @@ def shared_pretrain(session: Session, fingerprint: str, *, lock: bool = False) -
         .where(
             Run.kind == "pretrain",
             Run.fingerprint == fingerprint,
-            Run.status.in_(("queued", "running", "finished")),
-            Run.cancel_requested.is_(False),
+            # a cancelled one that came to its end before its worker heard of it is as good as any
+            or_(
+                Run.status == "finished",
+                and_(Run.status.in_(("queued", "running")), Run.cancel_requested.is_(False)),
+            ),
         )
         .order_by(Run.id)
         .limit(1)

@@ -274,6 +274,29 @@ def test_a_cancelled_pretrain_that_ends_all_the_same_serves_who_asked_again(sess
             send(session, twin, on_twin, Finished(seconds=1))  # it, too, had ended before it heard of it
             assert (twin.status, on_twin.outcome) == ("cancelled", "cancelled")
         assert finetune.status == "queued"
+        third, (shared, _) = make_experiment(
+            session, contest, "third", config(seed=70 + started, finetune={"learning_rate": 1e-4})
+        )
+        assert shared.id == pretrain.id, "what was paid for is not paid for again"
+        service.cancel_experiment(session, third)
+        assert service.retry_experiment(session, third)[0].kind == "finetune"
+
+
+def test_a_cancelled_run_that_ends_all_the_same_can_be_built_on(session: Session, contest: Contest) -> None:
+    members = []
+    for number in range(2):
+        plain = config(pretrain=None, data={"split_by": "row"}, seed=80 + number)
+        member, (run,) = make_experiment(session, contest, f"member {number}", plain)
+        attempt, _ = claim(session, run)
+        service.cancel_experiment(session, member)
+        members.append((member.id, run, attempt))
+    fusion = config(pretrain=None, fusion={"members": [number for number, _, _ in members], "method": "mean"})
+    with pytest.raises(Refused, match="has no predictions to build on"):
+        make_experiment(session, contest, "too early", fusion)
+    for _, run, attempt in members:
+        send(session, run, attempt, Finished(seconds=1))
+        assert (run.status, run.cancel_requested, run.is_stopping) == ("finished", True, False)
+    assert make_experiment(session, contest, "fused", fusion)[1][0].kind == "blend"
 
 
 def test_two_who_ask_for_the_same_at_once_share_it(app: FastAPI) -> None:
