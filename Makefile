@@ -52,7 +52,7 @@ chaos: $(VENV)/installed-test ## an hour (CHAOS_MINUTES) of faults on both set-u
 	@$(BIN)/python -m tests.chaos.history
 
 chaos-short: $(VENV)/installed-test ## the same in minutes: each kind of fault once, three of the deliberate faults in a copy of the code
-	@$(BIN)/python -m pytest -n 2 -m slow tests/chaos
+	@$(BIN)/python -m pytest -m slow tests/chaos
 
 check: format lint types test ## everything: format, lint, types, tests
 
